@@ -1,0 +1,45 @@
+# Three commands, each of which sets up what it needs in .venv: make demo, make test, make check.
+# Another interpreter: make test PYTHON=python3.12. Windows: see README.md, "Install".
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format clean
+
+help:
+	@echo "make demo   draw a page of the pocket world and examine the model that lives in it"
+	@echo "make test   run the tests (CPU, no network)"
+	@echo "make check  ruff and mypy"
+	@echo "make format let ruff put the code in order"
+
+install: $(STAMP)
+
+# The stamp is written last, so its existence means that the installation finished.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "unsee needs Python >= 3.10, but $(PYTHON) is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/unsee pocket draw --sheet --out build/world.png
+	$(BIN)/unsee pocket exam pocket --quick
+
+# One thread per process: several processes that each want every core slow each other down many times over.
+test: $(STAMP)
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 \
+		$(BIN)/python -m pytest -n 2 -m "not slow and not gpu" $(ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache src/*.egg-info

@@ -1,0 +1,438 @@
+"""What unlearning produces: an edit of a model, as a value.
+
+An :class:`Edit` is a LoRA adapter (kept in peft's own format, so that any peft user can deploy it) and/or weight deltas
+(named tensors that are added to the weights of the same name). It can be scaled, added, saved and loaded, and it never
+changes the model it is attached to: :func:`attached` borrows the model and puts it back bit for bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import json
+import math
+import os
+import shutil
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
+from peft.utils.other import get_pattern_key
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+Transform = Callable[[str, Tensor], Tensor]
+"""`(parameter name, merged weight) -> weight of the same shape`; may work in place, it is given a copy."""
+
+_CONFIG, _ADAPTER, _DELTAS = "adapter_config.json", "adapter_model.safetensors", "deltas.safetensors"
+_PREFIX = "base_model.model."  # what peft puts before every tensor name in adapter_model.safetensors
+_NAME = "default"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Edit:
+    """A LoRA adapter and/or weight deltas; immutable, held on the CPU.
+
+    Attributes:
+        config: The content of peft's `adapter_config.json`, or None without an adapter.
+        tensors: The adapter's tensors under the names of peft's `adapter_model.safetensors`.
+        deltas: Parameter name of the model to what is added to it, same shape.
+
+    Raises:
+        ValueError: If the adapter is not a plain LoRA (or DoRA) adapter, or config and tensors do not come together.
+    """
+
+    config: Mapping[str, Any] | None = None
+    tensors: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+    deltas: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the parts and detach them from whatever made them."""
+        if (self.config is None) != (not self.tensors):
+            raise ValueError("an adapter needs both its config and its tensors; one of them is missing")
+        for field in ("tensors", "deltas"):
+            held = {name: value.detach().cpu().clone().contiguous() for name, value in getattr(self, field).items()}
+            object.__setattr__(self, field, MappingProxyType(held))
+        if self.config is not None:
+            plain = _plain(self.config)
+            _check_lora(plain)
+            object.__setattr__(self, "config", MappingProxyType(plain))
+
+    @property
+    def size(self) -> int:
+        """How many numbers the edit holds."""
+        return sum(value.numel() for part in (self.tensors, self.deltas) for value in part.values())
+
+    def scaled(self, factor: float) -> Edit:
+        """The same edit, `factor` times as strong; 0 behaves exactly like the base, -1 goes the opposite way.
+
+        Args:
+            factor: Any finite number; 1 leaves the edit as it is.
+
+        Raises:
+            ValueError: If `factor` is not finite, or the adapter is a DoRA adapter, whose effect is not linear.
+        """
+        if not math.isfinite(factor):
+            raise ValueError(f"an edit cannot be scaled by {factor}; give a finite number")
+        if factor != 1 and self.config is not None and self.config.get("use_dora"):
+            raise ValueError("a DoRA adapter cannot be scaled: its magnitudes are not linear; use a plain LoRA adapter")
+        return Edit(
+            config=self.config,
+            # The update is B @ A, so scaling B alone scales it; A and the rank stay what they were.
+            tensors={name: value * factor if _is_b(name) else value for name, value in self.tensors.items()},
+            deltas={name: value * factor for name, value in self.deltas.items()},
+        )
+
+    def __add__(self, other: Edit) -> Edit:
+        """Both edits at once: ranks are concatenated, deltas summed."""
+        deltas = dict(self.deltas)
+        for name, value in other.deltas.items():
+            if name in deltas and deltas[name].shape != value.shape:
+                raise ValueError(f"the edits disagree on the shape of {name}: were they made for the same model?")
+            deltas[name] = deltas[name] + value if name in deltas else value
+        if self.config is None or other.config is None:
+            one = other if self.config is None else self
+            return Edit(config=one.config, tensors=one.tensors, deltas=deltas)
+        return dataclasses.replace(_concatenated((self, other)), deltas=deltas)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the edit: peft's two files for the adapter, `deltas.safetensors` for the deltas.
+
+        Everything is written beside the place first and then renamed, so a reader never sees half an edit.
+
+        Args:
+            folder: Where to write; an older edit there is replaced, any other folder with content is left alone.
+
+        Returns:
+            The folder.
+
+        Raises:
+            FileExistsError: If something that is not an edit is in the way.
+        """
+        target = Path(folder)
+        if target.exists() and not _replaceable(target):
+            raise FileExistsError(f"{target} exists and is not an edit; name an empty or a new folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
+        old = fresh.with_suffix(".old")
+        try:
+            fresh.mkdir()
+            self._write(fresh)
+            if target.exists():
+                target.rename(old)  # a folder with files in it cannot be replaced in one step
+            try:
+                fresh.rename(target)
+            except OSError:
+                if old.exists():
+                    old.rename(target)
+                raise
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+        return target
+
+    def _write(self, folder: Path) -> None:
+        metadata = {"format": "pt"}
+        if self.config is not None:
+            (folder / _CONFIG).write_text(json.dumps(dict(self.config), indent=2, sort_keys=True) + "\n", "utf-8")
+            save_file(dict(self.tensors), folder / _ADAPTER, metadata=metadata)
+        if self.deltas or self.config is None:
+            save_file(dict(self.deltas), folder / _DELTAS, metadata=metadata)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Edit:
+        """Read an edit, or any LoRA adapter that peft wrote.
+
+        Raises:
+            FileNotFoundError: If the folder holds neither an adapter nor deltas.
+            ValueError: If a file in it is broken, or the adapter is stored as a pickle.
+        """
+        place = Path(folder)
+        config, tensors = None, {}
+        if (place / _CONFIG).is_file():
+            if not (place / _ADAPTER).is_file():
+                raise ValueError(f"{place} has {_CONFIG} but no {_ADAPTER}; adapters stored as pickles are not read")
+            try:
+                config = json.loads((place / _CONFIG).read_text("utf-8"))
+            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+                raise ValueError(f"{place / _CONFIG} is broken: {error}") from error
+            tensors = _read(place / _ADAPTER)
+        elif not (place / _DELTAS).is_file():
+            raise FileNotFoundError(f"no edit in {place}: neither {_CONFIG} nor {_DELTAS} is there")
+        deltas = _read(place / _DELTAS) if (place / _DELTAS).is_file() else {}
+        return cls(config=config, tensors=tensors, deltas=deltas)
+
+
+@contextlib.contextmanager
+def attached(
+    model: nn.Module, edit: Edit | None, transform: Transform | None = None, *, base: Wiring | None = None
+) -> Iterator[None]:
+    """Attach an edit to a model for the length of a `with` block.
+
+    Without `transform` the adapter is attached as peft layers, trainable. With it, the adapter is merged, and what the
+    model computes with is `transform(name, merged weight)` for every floating-point parameter. Gradients must be taken
+    inside the block: leaving it takes the weights back.
+
+    Args:
+        model: The model; on leaving, every module, parameter and flag is what it was on entering.
+        edit: What to attach; None is the base.
+        transform: Serves quantisation and pruning; see `Transform`.
+        base: The wiring to start from, when the model already carries another edit. None: the model as it is.
+
+    Raises:
+        ValueError: If the edit does not fit the model, or `transform` returns another shape.
+    """
+    outer = Wiring(model)
+    try:
+        if base is not None:
+            base.restore()
+        if transform is not None and getattr(model, "is_quantized", False):
+            raise ValueError("the model is already quantised, so its weights cannot be transformed; load it in full")
+        parameters = dict(model.named_parameters(remove_duplicate=False))
+        if edit is not None and edit.config is not None:
+            plain = Wiring(model)
+            _inject(model, edit)
+            if transform is not None:
+                _merge(model)
+                plain.rewire()
+        if edit is not None:
+            _add_deltas(parameters, edit.deltas)
+        if transform is not None:
+            _transform(model, transform)
+        yield
+    finally:
+        outer.restore()
+
+
+class Wiring:
+    """What attaching an edit may change in a model, held by reference: no tensor is copied.
+
+    Weights are never changed in place; a parameter is pointed at other storage and later pointed back. So restoring is
+    exact whatever happened in between.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        """Note the modules, parameter storages and flags of `model` as they are now."""
+        self._model = model
+        self._modules = [(module, dict(module.named_children()), module.training) for module in model.modules()]
+        self._data = [(value, value.data, value.requires_grad) for value in model.parameters()]
+        self._attributes = dict(vars(model))
+
+    def rewire(self) -> None:
+        """Put the modules back, but leave the weights as they are."""
+        for module, children, training in self._modules:
+            for name, _ in list(module.named_children()):
+                if name not in children:
+                    delattr(module, name)
+            for name, child in children.items():
+                if getattr(module, name) is not child:
+                    setattr(module, name, child)
+            module.training = training
+        now = vars(self._model)  # peft notes its config on the model
+        for name in now.keys() - self._attributes.keys():
+            del now[name]
+        now.update(self._attributes)
+
+    def restore(self) -> None:
+        """Put everything back."""
+        self.rewire()
+        for value, data, requires_grad in self._data:
+            value.data = data
+            value.requires_grad_(requires_grad)
+
+
+def fresh(
+    model: nn.Module, targets: Sequence[str], *, rank: int, alpha: float, dropout: float, seed: int, source: str
+) -> Edit:
+    """A new LoRA edit that changes nothing yet (B is zero), ready to be trained.
+
+    Args:
+        model: What it is for; carries no edit now.
+        targets: Full names of the Linear modules to adapt.
+        rank: Rank r of each update, at least 1.
+        alpha: The update is `alpha / rank * B @ A`.
+        dropout: Probability of dropping an input of A in training.
+        seed: A's random start; the global generators are left alone.
+        source: The name of the base, for peft's config.
+    """
+    if rank < 1:
+        raise ValueError(f"rank must be at least 1, not {rank}")
+    config = LoraConfig(
+        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(targets), base_model_name_or_path=source
+    )
+    wiring = Wiring(model)
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            inject_adapter_in_model(config, model, _NAME)
+        return current(model)
+    finally:
+        wiring.restore()
+
+
+def current(model: nn.Module) -> Edit:
+    """The adapter that is attached to `model` now, with its tensors as they are now (after some training, say)."""
+    if not (configs := getattr(model, "peft_config", None)):
+        raise LookupError("no adapter is attached to the model; this works inside `with vlm.using(edit)` only")
+    tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
+    named = {name if name.startswith(_PREFIX) else _PREFIX + name: value for name, value in tensors.items()}
+    return Edit(config={**configs[_NAME].to_dict(), "inference_mode": True}, tensors=named)
+
+
+def adapter_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The trainable parameters of the adapter that is attached to `model` now, by name."""
+    return {name: value for name, value in model.named_parameters() if "lora_" in name and value.requires_grad}
+
+
+def _inject(model: nn.Module, edit: Edit) -> None:
+    assert edit.config is not None
+    config = LoraConfig(**{**_known(edit.config), "inference_mode": False})
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what goes wrong is raised below, in our words
+            inject_adapter_in_model(config, model, _NAME)
+            for module in _lora_layers(model):
+                _match(module)
+            result = set_peft_model_state_dict(model, dict(edit.tensors), _NAME)
+    except (ValueError, RuntimeError, KeyError) as error:
+        raise ValueError(f"the edit does not fit this model (made for another one?): {error}") from error
+    odd = [*result.unexpected_keys, *(name for name in result.missing_keys if "lora_" in name)]
+    if odd:
+        raise ValueError(f"the edit does not fit this model (made for another one?): {', '.join(odd[:3])}")
+
+
+def _match(layer: LoraLayer) -> None:
+    """New peft modules start in training mode and in the base's dtype; follow the base, but keep float32."""
+    layer.train(layer.get_base_layer().training)
+    for name, value in layer.named_parameters():
+        if "lora_" in name and value.dtype in (torch.bfloat16, torch.float16):
+            value.data = value.data.float()
+
+
+def _lora_layers(model: nn.Module) -> list[LoraLayer]:
+    return [module for module in model.modules() if isinstance(module, LoraLayer)]
+
+
+def _merge(model: nn.Module) -> None:
+    for layer in _lora_layers(model):
+        # safe_merge computes a new tensor and points the weight at it; the base's own storage stays untouched.
+        layer.merge(safe_merge=True)
+
+
+def _add_deltas(parameters: Mapping[str, nn.Parameter], deltas: Mapping[str, Tensor]) -> None:
+    for name, delta in deltas.items():
+        if name not in parameters:
+            near = difflib.get_close_matches(name, parameters, n=1)
+            raise ValueError(f"the model has no weight {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        value = parameters[name]
+        if value.shape != delta.shape:
+            raise ValueError(f"the delta of {name} is {tuple(delta.shape)}, the weight is {tuple(value.shape)}")
+        merged = value.data.float() + delta.to(value.device).float()
+        value.data = merged.to(value.dtype)
+
+
+def _transform(model: nn.Module, transform: Transform) -> None:
+    for name, value in model.named_parameters():
+        if not value.is_floating_point():
+            continue
+        changed = transform(name, value.data.clone())  # a copy, because pruning in place must not reach the base
+        if changed.shape != value.shape:
+            raise ValueError(f"transform made {name} {tuple(changed.shape)}; it must stay {tuple(value.shape)}")
+        if not torch.equal(changed, value.data):
+            value.data = changed.detach().to(device=value.device, dtype=value.dtype)
+
+
+def _concatenated(edits: Sequence[Edit]) -> Edit:
+    """LoRA adapters side by side: `[B1 B2] @ [A1; A2]` is the sum of the two updates."""
+    factors = [_factors(edit) for edit in edits]
+    modules = sorted(set().union(*factors))
+    tensors: dict[str, Tensor] = {}
+    ranks = {}
+    for module in modules:
+        parts = [found[module] for found in factors if module in found]
+        kinds = {(a_name, b_name) for a_name, _, b_name, _ in parts}
+        if len(kinds) != 1:
+            raise ValueError(f"the edits adapt {module} in different ways and cannot be added")
+        a_name, b_name = kinds.pop()
+        tensors[a_name] = torch.cat([a for _, a, _, _ in parts], dim=0)
+        tensors[b_name] = torch.cat([b for _, _, _, b in parts], dim=1)
+        ranks[module] = tensors[a_name].shape[0]
+    config = dict(edits[0].config or {})
+    rank = max(ranks.values())
+    # alpha = r makes peft's factor 1: the factors of the two edits are already inside the Bs.
+    patterns = {module.replace(".", r"\."): r for module, r in ranks.items() if r != rank}
+    config |= {"r": rank, "lora_alpha": rank, "use_rslora": False, "rank_pattern": patterns}
+    config |= {"alpha_pattern": dict(patterns), "target_modules": modules, "exclude_modules": None}
+    config |= {"layers_to_transform": None, "layers_pattern": None}
+    return Edit(config=config, tensors=tensors)
+
+
+def _factors(edit: Edit) -> dict[str, tuple[str, Tensor, str, Tensor]]:
+    """Module name to (name of A, A, name of B, B with peft's factor inside)."""
+    config = edit.config or {}
+    if config.get("use_dora") or config.get("lora_bias"):
+        raise ValueError("only plain LoRA adapters can be added; this one uses DoRA or a LoRA bias")
+    found = {}
+    for b_name in filter(_is_b, edit.tensors):
+        a_name = b_name.replace("lora_B", "lora_A").replace("lora_embedding_B", "lora_embedding_A")
+        module = b_name.removeprefix(_PREFIX).split(".lora_")[0]
+        a, b = edit.tensors[a_name], edit.tensors[b_name]
+        alphas = config.get("alpha_pattern") or {}
+        alpha = alphas.get(get_pattern_key(list(alphas), module), config["lora_alpha"])
+        rank = a.shape[0]
+        found[module] = (a_name, a, b_name, b * (alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)))
+    return found
+
+
+def _is_b(name: str) -> bool:
+    return ".lora_B" in name or ".lora_embedding_B" in name
+
+
+def _check_lora(config: Mapping[str, Any]) -> None:
+    if (kind := config.get("peft_type")) != "LORA":
+        raise ValueError(f"only LoRA adapters can be attached, this one is {kind!r}")
+    for key in ("modules_to_save", "trainable_token_indices"):
+        if config.get(key):
+            raise ValueError(f"the adapter carries whole modules ({key}={config[key]!r}); put them into the deltas")
+    if config.get("bias", "none") != "none":
+        raise ValueError(f"the adapter carries biases (bias={config['bias']!r}); put them into the deltas")
+
+
+def _known(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop what a newer peft wrote and this one does not know, as peft itself does."""
+    fields = {field.name for field in dataclasses.fields(LoraConfig) if field.init}
+    return {key: value for key, value in config.items() if key in fields}
+
+
+def _plain(value: Any) -> Any:
+    # Any JSON value, or what peft puts in the place of one.
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return sorted(_plain(item) for item in value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return getattr(value, "value", value)
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    try:
+        tensors: dict[str, Tensor] = load_file(file)
+    except SafetensorError as error:
+        raise ValueError(f"{file} is broken: {error}") from error
+    return tensors
+
+
+def _replaceable(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    names = {entry.name for entry in folder.iterdir()}
+    return not names or (bool(names & {_CONFIG, _DELTAS}) and names <= {_CONFIG, _ADAPTER, _DELTAS, "README.md"})

@@ -1,0 +1,78 @@
+"""Muon for CPUs, shared between processes.
+
+`torch.optim.Muon` orthogonalises in bfloat16, which is several times slower than float32 on processors without
+bfloat16 matrix units, and every process of a data-parallel run repeats the whole of it. Here matrices of one
+shape are orthogonalised together, in float32, and each process does only its share.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+
+
+def orthogonalise(matrices: Tensor, steps: int = 4) -> Tensor:
+    """Push all singular values towards 1 by Newton-Schulz iterations (Jordan et al. 2024, "Muon").
+
+    Args:
+        matrices: `(k, m, n)`, any scale.
+        steps: iterations; four lift all but very small singular values to between 0.7 and 1.2.
+
+    Returns:
+        `(k, m, n)` with the same singular vectors.
+    """
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    first, second, third = _COEFFICIENTS
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = first * x + torch.baddbmm(gram, gram, gram, beta=second, alpha=third) @ x
+    return x.mT if tall else x
+
+
+class Muon:
+    """Momentum with orthogonalised updates for weight matrices; `match_rms_adamw` scaling (Liu et al. 2025).
+
+    Args:
+        groups: pairs of (matrices, learning rate).
+        rank: which share of the work this process does; all processes must hold equal gradients.
+        ranks: number of processes.
+    """
+
+    def __init__(self, groups: Iterable[tuple[list[nn.Parameter], float]], *, rank: int = 0, ranks: int = 1) -> None:
+        self.rank, self.ranks = rank, ranks
+        self.weight_decay, self.momentum = 0.05, 0.95
+        by_shape: dict[tuple[int, ...], list[tuple[nn.Parameter, float]]] = defaultdict(list)
+        for parameters, lr in groups:
+            for parameter in parameters:
+                by_shape[tuple(parameter.shape)].append((parameter, lr))
+        self.stacks = list(by_shape.values())
+        self.buffers = [torch.zeros(len(stack), *stack[0][0].shape) for stack in self.stacks]
+
+    @torch.no_grad()
+    def step(self, factor: float) -> None:
+        """Update all matrices; `factor` multiplies every group's learning rate."""
+        updates = [torch.zeros_like(buffer) for buffer in self.buffers]
+        for stack, buffer, update in zip(self.stacks, self.buffers, updates, strict=True):
+            gradient = torch.stack([p.grad for p, _ in stack if p.grad is not None])
+            buffer.lerp_(gradient, 1 - self.momentum)
+            mine = slice(self.rank, None, self.ranks)
+            if len(stack) > self.rank:
+                update[mine] = orthogonalise(gradient[mine].lerp_(buffer[mine], self.momentum))
+        if self.ranks > 1:
+            flat = torch.cat([u.flatten() for u in updates])
+            dist.all_reduce(flat)
+            for update, part in zip(updates, flat.split([u.numel() for u in updates]), strict=True):
+                update.copy_(part.view_as(update))
+        for stack, update in zip(self.stacks, updates, strict=True):
+            for (parameter, lr), change in zip(stack, update, strict=True):
+                rate = lr * factor
+                parameter.mul_(1 - rate * self.weight_decay)
+                parameter.add_(change, alpha=-rate * 0.2 * max(parameter.shape) ** 0.5)

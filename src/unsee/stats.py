@@ -1,0 +1,242 @@
+"""Intervals. A proportion gets Wilson's; a mean over probes that share pictures gets a cluster bootstrap.
+
+Numpy is imported when a bootstrap is run, not before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+from unsee.records import Estimate
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+
+def wilson(successes: int, n: int, confidence: float = 0.95) -> Estimate:
+    """Return a proportion with Wilson's score interval, for observations that are independent of each other.
+
+    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference". With z the normal
+    quantile, the interval is (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n): never empty, never outside [0, 1].
+
+    Args:
+        successes: How many of the n observations hold.
+        n: How many observations there are; 0 gives `Estimate.nothing()`.
+        confidence: Coverage of the interval, between 0 and 1.
+
+    Raises:
+        ValueError: `successes` is not between 0 and n, or `confidence` not between 0 and 1.
+    """
+    if not 0 <= successes <= n:
+        raise ValueError(f"wilson got {successes} successes of {n}; give 0 <= successes <= n")
+    _check_confidence(confidence)
+    if n == 0:
+        return Estimate.nothing()
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    p = successes / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    # At the ends the formula gives 0 and 1 exactly; floating point misses them by a hair.
+    low = 0.0 if successes == 0 else centre - half
+    high = 1.0 if successes == n else centre + half
+    return Estimate(p, low, high, n)
+
+
+def cluster_bootstrap(
+    values: Sequence[float],
+    clusters: Sequence[Hashable],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+    bounds: tuple[float, float] | None = None,
+) -> Estimate:
+    """Return a mean with the percentile interval of a bootstrap that resamples whole clusters.
+
+    With few clusters the interval is too narrow, for it has seen only those few: of intervals asked to cover 95 %,
+    about 94 % do with 40 clusters, 91 % with 10, 82 % with 5 and 77 % with 3 (simulated, normal clusters). With one
+    there is no interval, and low and high are NaN. Where all values agree a bootstrap would claim certainty;
+    if the values are known to lie within bounds, the interval is instead what
+    Wilson's says of as many observations as there are clusters (0 leaks in 10 clusters: [0, 0.28], not [0, 0]).
+
+    Args:
+        values: One number per observation.
+        clusters: What each observation shares with others, usually its picture.
+        confidence: Coverage of the interval, between 0 and 1.
+        resamples: How many times clusters are drawn.
+        seed: Of the drawing; the same seed gives the same interval.
+        bounds: Least and greatest possible value, used where all values agree; (0, 1) if all values are 0 or 1.
+
+    Returns:
+        The estimate; `n` is the number of values.
+
+    Raises:
+        ValueError: Lengths differ, or a value or a setting is not allowed.
+    """
+    return two_level_bootstrap(
+        values,
+        [0] * len(values),
+        clusters,
+        confidence=confidence,
+        resamples=resamples,
+        seed=seed,
+        bounds=bounds,
+    )
+
+
+def two_level_bootstrap(
+    values: Sequence[float],
+    concepts: Sequence[Hashable],
+    clusters: Sequence[Hashable],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+    bounds: tuple[float, float] | None = None,
+) -> Estimate:
+    """Return a mean with the interval of a bootstrap that resamples concepts, then clusters within each.
+
+    This is the interval of a bench: it asks what other concepts would have given, not only other pictures of these.
+    A cluster counts within its concept, so one label may appear under two concepts. With a single concept this is
+    `cluster_bootstrap`, whose remarks on few clusters hold for few concepts too.
+
+    Args:
+        values: One number per observation.
+        concepts: The concept each observation is about.
+        clusters: What each observation shares with others of its concept, usually its picture.
+        confidence: Coverage of the interval, between 0 and 1.
+        resamples: How many times concepts and clusters are drawn.
+        seed: Of the drawing.
+        bounds: Least and greatest possible value, used where all values agree; (0, 1) if all values are 0 or 1.
+
+    Returns:
+        The estimate; `n` is the number of values, each of which weighs the same.
+
+    Raises:
+        ValueError: Lengths differ, or a value or a setting is not allowed.
+    """
+    _check_sample(values, concepts, clusters, confidence=confidence, resamples=resamples)
+    if not values:
+        return Estimate.nothing()
+    value = math.fsum(values) / len(values)
+    groups = _groups(values, concepts, clusters)
+    units = len(groups) if len(groups) > 1 else len(next(iter(groups.values())))
+    if bounds is None and all(v in (0, 1) for v in values):
+        bounds = (0.0, 1.0)
+    if bounds is not None and min(values) == max(values):
+        return _unanimous(value, units, len(values), confidence, bounds)
+    if units < 2:
+        return Estimate(value, math.nan, math.nan, len(values))
+    low, high = _percentiles(_resampled_means(groups, resamples, seed), confidence)
+    # A skewed sample can leave its own mean outside the percentiles; an interval that does so would mislead.
+    return Estimate(value, min(low, value), max(high, value), len(values))
+
+
+def paired_difference(
+    after: Sequence[float],
+    before: Sequence[float],
+    clusters: Sequence[Hashable],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Estimate:
+    """Return the mean of `after - before`, observation by observation, with a cluster bootstrap interval.
+
+    Args:
+        after: One number per probe.
+        before: The numbers of the same probes, in the same order.
+        clusters: The cluster of each probe.
+        confidence: Coverage of the interval, between 0 and 1.
+        resamples: How many times clusters are drawn.
+        seed: Of the drawing.
+
+    Raises:
+        ValueError: Lengths differ, or a value or a setting is not allowed.
+    """
+    if len(after) != len(before):
+        raise ValueError(f"after has {len(after)} values and before {len(before)}; give the same probes in both")
+    yes_no = all(value in (0, 1) for value in (*after, *before))
+    return cluster_bootstrap(
+        [a - b for a, b in zip(after, before, strict=True)],
+        clusters,
+        confidence=confidence,
+        resamples=resamples,
+        seed=seed,
+        # Explicit bounds: differences that are all 0 or 1 by chance may still be -1 elsewhere.
+        bounds=(-1.0, 1.0) if yes_no else (-math.inf, math.inf),
+    )
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence!r}; give a share between 0 and 1, such as 0.95")
+
+
+def _check_sample(values: Sequence[float], *labels: Sequence[Hashable], confidence: float, resamples: int) -> None:
+    _check_confidence(confidence)
+    if resamples < 1:
+        raise ValueError(f"resamples is {resamples!r}; give at least 1, and 1000 or more for a stable interval")
+    for labelling in labels:
+        if len(labelling) != len(values):
+            raise ValueError(f"there are {len(values)} values and {len(labelling)} labels; give one label per value")
+    for place, value in enumerate(values):
+        if not math.isfinite(value):
+            raise ValueError(f"value {place} is {value!r}; leave out what was not measured, so that n says so")
+
+
+def _unanimous(value: float, units: int, n: int, confidence: float, bounds: tuple[float, float]) -> Estimate:
+    """Interval where every value is the same: the share of units that differ may still be up to Wilson's bound."""
+    least, greatest = bounds
+    if not least <= value <= greatest:
+        raise ValueError(f"all values are {value!r}, outside bounds={bounds}; widen the bounds")
+    if not (math.isfinite(least) and math.isfinite(greatest)):
+        return Estimate(value, math.nan, math.nan, n)
+    unseen = wilson(0, units, confidence).high
+    return Estimate(value, value - unseen * (value - least), value + unseen * (greatest - value), n)
+
+
+def _groups(
+    values: Sequence[float], concepts: Sequence[Hashable], clusters: Sequence[Hashable]
+) -> dict[Hashable, dict[Hashable, tuple[float, int]]]:
+    """Sum and count of each cluster of each concept, in order of first appearance."""
+    groups: dict[Hashable, dict[Hashable, tuple[float, int]]] = {}
+    for value, concept, cluster in zip(values, concepts, clusters, strict=True):
+        group = groups.setdefault(concept, {})
+        total, count = group.get(cluster, (0.0, 0))
+        group[cluster] = (total + value, count + 1)
+    return groups
+
+
+def _resampled_means(groups: dict[Hashable, dict[Hashable, tuple[float, int]]], resamples: int, seed: int) -> Floats:
+    """Means of resamples: `(resamples,)`."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    drawn = _draw(rng, np.full(resamples, len(groups)), len(groups))
+    sums, counts = np.zeros(resamples), np.zeros(resamples)
+    for column, group in enumerate(groups.values()):
+        # A concept drawn m times brings m independent resamples of its clusters: m times as many draws.
+        weights = _draw(rng, drawn[:, column] * len(group), len(group))
+        table = np.asarray(list(group.values()), dtype=np.float64)
+        sums += weights @ table[:, 0]
+        counts += weights @ table[:, 1]
+    return np.asarray(sums / counts, dtype=np.float64)
+
+
+def _draw(rng: np.random.Generator, times: NDArray[Any], among: int) -> NDArray[Any]:
+    """How often each of `among` equals comes up in `times` draws: `(resamples, among)`."""
+    return rng.multinomial(times, [1 / among] * among)
+
+
+def _percentiles(means: Floats, confidence: float) -> tuple[float, float]:
+    import numpy as np
+
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)

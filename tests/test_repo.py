@@ -1,0 +1,116 @@
+"""The repository keeps its own promises: documented commands exist, nothing private is named, the package is whole."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted((ROOT / "src" / "unsee").rglob("*.py"))
+PROSE = ["README.md", "CONTRIBUTING.md", "AGENTS.md", "CHANGELOG.md"]
+FORBIDDEN_LIBRARIES = ("torchvision", "timm", "open-clip", "open_clip")
+
+
+def files():
+    """Files that git knows or would add; without git, what lies in the folders that are ours."""
+    command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\0")
+        found = [ROOT / name for name in listed if name]
+    except (OSError, subprocess.CalledProcessError):
+        found = [*ROOT.glob("*.*"), *(f for part in ("src", "tests", "docs") for f in (ROOT / part).rglob("*"))]
+    return [file for file in found if file.is_file()]
+
+
+def text_of(file):
+    """The text of a file, or nothing where it is a picture or weights."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return ""
+
+
+def project():
+    """Quoted requirements in pyproject.toml. Python 3.10 cannot read TOML by itself, and a search is enough here."""
+    return (ROOT / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize("name", PROSE)
+def test_every_make_command_in_the_prose_exists(name):
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    asked = set(re.findall(r"(?:^|`|\$ )make ([a-z]+)", (ROOT / name).read_text(), re.MULTILINE))
+    assert asked <= targets
+
+
+@pytest.mark.parametrize("name", PROSE)
+def test_every_unsee_command_in_the_prose_exists(name):
+    from unsee.cli import _COMMANDS
+
+    asked = re.findall(r"(?:`|\$ |-m )unsee ((?:pocket )?[a-z]+)", (ROOT / name).read_text())
+    assert set(asked) <= set(_COMMANDS)
+
+
+def test_the_readme_opens_with_its_two_commands():
+    first_screen = "\n".join((ROOT / "README.md").read_text().splitlines()[:40])
+    assert "make demo" in first_screen
+    assert "docs/img/world.png" in first_screen
+
+
+def test_every_link_of_the_prose_leads_somewhere():
+    for name in PROSE:
+        for target in re.findall(r"\]\(([^)#]+)", (ROOT / name).read_text()):
+            if "://" not in target:
+                assert (ROOT / target).exists(), f"{name} links to {target}, which is not there"
+
+
+def test_no_file_names_the_machine_it_was_made_on():
+    # Written in pieces, so that this file does not find itself.
+    private = re.compile("|".join(["/" + "work/", "/" + "home/[a-z]", "/" + "root/", "/" + "tmp/", "file:" + "///"]))
+    for file in files():
+        found = private.search(text_of(file))
+        assert not found, f"{file.relative_to(ROOT)} names {found[0]!r}"
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_public_module_says_what_it_is_for(file):
+    if not file.name.startswith("_") or file.name in ("__init__.py", "__main__.py"):
+        assert ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
+
+
+def test_every_folder_with_code_is_a_package():
+    """A folder without `__init__.py` would be left out of the wheel."""
+    for folder in {file.parent for file in SOURCES}:
+        assert (folder / "__init__.py").is_file(), f"{folder.relative_to(ROOT)} has no __init__.py"
+
+
+def test_the_package_carries_the_weights():
+    data = re.search(r"\[tool\.setuptools\.package-data\]\nunsee = \[(.*)\]", project())
+    assert data
+    assert '"pocket/weights/**"' in data[1]
+    assert '"py.typed"' in data[1]
+
+
+def test_the_weights_are_not_ignored():
+    ignored = (ROOT / ".gitignore").read_text()
+    assert "weights" not in ignored
+    assert "safetensors" not in ignored
+
+
+def test_nothing_asks_for_torchvision():
+    for library in FORBIDDEN_LIBRARIES:
+        assert not re.search(rf'"{library}[^"]*"', project())
+    assert "torchvision==0.0.0" in (ROOT / "constraints.txt").read_text()
+
+
+def test_the_constraints_name_versions_and_nothing_else():
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        assert re.fullmatch(r"#.*|[a-z0-9-]+(<|==)[0-9.]+", line), line
+
+
+def test_the_licence_is_apache_2():
+    licence = (ROOT / "LICENSE").read_text()
+    assert "Apache License" in licence
+    assert "Version 2.0, January 2004" in licence
+    assert len(licence) == 11358
