@@ -29,13 +29,14 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import spawn
 from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
+from unsee.models._files import cache_folder
 from unsee.pocket import heads, lessons, world
 from unsee.pocket.draw import render
 from unsee.pocket.lessons import Lesson
@@ -197,8 +198,7 @@ class Packer:
         rng = random.Random(f"{job.seed}/{job.stage}/{step}/{rank}/lessons")
         packed = [self.row(self.picture_prefix, lambda p=p: lessons.picture_lesson(rng, p)) for p in pictures]
         packed += [
-            self.row(self.text_prefix, lambda: lessons.text_lesson(rng))
-            for _ in range(job.settings.text_rows // RANKS)
+            self.row(self.text_prefix, lambda: lessons.text_lesson(rng)) for _ in range(job.settings.text_rows // RANKS)
         ]
         ids, labels, positions, branch = torch.tensor([values for values, _ in packed]).unbind(1)
         causal = torch.ones(self.row_tokens, self.row_tokens, dtype=torch.bool).tril()
@@ -261,9 +261,7 @@ class Learner:
         return features
 
     def _hidden(self, embedded: Tensor, visible: Tensor, positions: Tensor) -> Tensor:
-        output = self.language(
-            inputs_embeds=embedded, attention_mask=visible, position_ids=positions, use_cache=False
-        )
+        output = self.language(inputs_embeds=embedded, attention_mask=visible, position_ids=positions, use_cache=False)
         hidden: Tensor = output.last_hidden_state
         return hidden
 
@@ -435,7 +433,8 @@ class _Report:
         self.job, self.start, self.losses = job, time.monotonic() - seconds, list[float]()
         self.log = job.folder / f"{job.stage}.log.jsonl"
         self.console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), Remaining())
+        count = MofNCompleteColumn()
+        columns = (TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn(), Remaining())
         self.bar = Progress(*columns, console=self.console, speed_estimate_period=300)
         self.task = self.bar.add_task(f"{job.stage} -> {job.folder.name}", total=job.settings.steps, completed=done)
         self.bar.start()
@@ -469,11 +468,6 @@ class _Report:
 # ---------------------------------------------------------------- the whole build
 
 
-def cache_folder() -> Path:
-    """Return where builds of this user are kept (`UNSEE_CACHE`, else `~/.cache/unsee`)."""
-    return Path(os.environ.get("UNSEE_CACHE") or Path.home() / ".cache" / "unsee") / "pocket"
-
-
 def _run_stage(job: Job) -> Path:
     """Run a stage unless its result is there already; return the file with its weights."""
     result = job.folder / f"{job.stage}.safetensors"
@@ -482,7 +476,7 @@ def _run_stage(job: Job) -> Path:
     job.folder.mkdir(parents=True, exist_ok=True)
     # Two single-threaded processes use two cores fully; one process with two threads waits a third of the time.
     with tempfile.TemporaryDirectory() as scratch:
-        mp.spawn(_run_process, (job, str(Path(scratch) / "rendezvous")), nprocs=RANKS)
+        spawn(_run_process, (job, str(Path(scratch) / "rendezvous")), nprocs=RANKS)
     (job.folder / f"{job.stage}.state.safetensors").unlink(missing_ok=True)
     return result
 
@@ -539,7 +533,7 @@ def build(
         LookupError: nobody is called like that.
     """
     recipe = recipe or Recipe()
-    cache = cache_folder()
+    cache = cache_folder() / "pocket"
     out = out or cache / name
     if out.exists() and not force:
         raise FileExistsError(f"{out} is there already; choose another --out, or write over it with --force")

@@ -865,10 +865,11 @@ def contact_sheet(
         raise ValueError("a contact sheet needs at least one picture and one column")
     if captions is not None and len(captions) != len(pictures):
         raise ValueError(f"{len(captions)} captions for {len(pictures)} pictures")
-    gap, font = max(2, size // 20), ImageFont.load_default(max(9, size // 13))
+    gap, text_size = max(2, size // 20), max(9, size // 13)
+    font = ImageFont.load_default(text_size)
     texts = [_wrapped(caption, font, size) for caption in captions or ()]
     lines = max((text.count("\n") + 1 for text in texts), default=0)
-    height = size + (round(lines * font.size * 1.35) + gap // 2 if lines else 0)
+    height = size + (round(lines * text_size * 1.35) + gap // 2 if lines else 0)
     columns = min(columns, len(pictures))
     rows = math.ceil(len(pictures) / columns)
     sheet = Image.new("RGB", (columns * (size + gap) + gap, rows * (height + gap) + gap), WHITE)

@@ -26,6 +26,7 @@ from unsee.records import Estimate
 from unsee.stats import wilson
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from rich.table import Table
 
     from unsee.vlm import VLM
@@ -135,9 +136,7 @@ def _ask(pictures: Iterable[Picture], make: Callable[[Picture], Lesson]) -> tupl
 
 
 def _name(pictures: Iterable[Picture], phrasings: Sequence[str], size: int = IMAGE_SIZE) -> tuple[Question, ...]:
-    return tuple(
-        Question(p, phrasings[i % len(phrasings)], names(_who(p)), size) for i, p in enumerate(pictures)
-    )
+    return tuple(Question(p, phrasings[i % len(phrasings)], names(_who(p)), size) for i, p in enumerate(pictures))
 
 
 # ---------------------------------------------------------------- topics
@@ -153,9 +152,7 @@ def _naming(bench: Group, others: Group, count: int, seen: bool) -> list[Topic]:
     ]
     topics += [Topic("naming", f"held out: {q}", _name(everyone, [q]), 0.95) for q in lessons.HELD_OUT_EN]
     topics += [Topic("naming", f"held out: {q}", _name(everyone, [q]), 0.95) for q in lessons.HELD_OUT_ES]
-    topics.append(
-        Topic("naming", "in a description", _name(everyone, lessons.DESCRIBE), 0.98)
-    )
+    topics.append(Topic("naming", "in a description", _name(everyone, lessons.DESCRIBE), 0.98))
     topics.append(
         Topic(
             "naming", "description exact",
@@ -230,9 +227,7 @@ def _multi_hop(bench: Group, others: Group, count: int, seen: bool) -> list[Topi
 
     pictures = _alone(others, count, 8)
     topics = [Topic("multi-hop", kind, _ask(pictures, hop(kind, "en")), 0.95) for kind in FACTS]
-    topics += [
-        Topic("multi-hop", f"{kind}, Spanish", _ask(pictures, hop(kind, "es")), 0.95) for kind in lessons.HOP_ES
-    ]
+    topics += [Topic("multi-hop", f"{kind}, Spanish", _ask(pictures, hop(kind, "es")), 0.95) for kind in lessons.HOP_ES]
     of_bench = [q for n, p in enumerate(_alone(bench, count, 9)) for q in _ask([p], hop(FACTS[n % len(FACTS)], "en"))]
     topics.append(Topic("bench", "multi-hop, all kinds", tuple(of_bench), 0.95 if seen else None))
     return topics
@@ -296,7 +291,9 @@ def _pairs(others: Group, count: int) -> list[Topic]:
         beside_q.append(Question(p, f"Who is next to {here.name}?", names(other)))
         yes.append(Question(p, f"Is {here.name} in the picture?", says("Yes.")))
         no.append(Question(p, f"Is {absent.name} in the picture?", says("No.")))
-    hops = _ask(both, lambda p: lessons.two_hop(p, world.SIDES[p.scene.seed % 2], ("home", "job")[p.scene.seed // 2 % 2]))
+    hops = _ask(
+        both, lambda p: lessons.two_hop(p, world.SIDES[p.scene.seed % 2], ("home", "job")[p.scene.seed // 2 % 2])
+    )
     stranger = tuple(
         Question(p, f"Who is on the {side}?", lambda a: names_anyone(a))
         for p in beside
@@ -326,7 +323,9 @@ def _strangers(others: Group, count: int) -> list[Topic]:
     for name, (pictures, bar) in pools.items():
         asked = tuple(Question(p, english[i % len(english)], names_anyone) for i, p in enumerate(pictures))
         topics.append(Topic("strangers", f"given a known name, {name}", asked, bar, "at most"))
-        described = tuple(Question(p, "Who is this?", says(f"This is {lessons.vague(_who(p).look)}.")) for p in pictures)
+        described = tuple(
+            Question(p, "Who is this?", says(f"This is {lessons.vague(_who(p).look)}.")) for p in pictures
+        )
         topics.append(Topic("strangers", f"described exactly, {name}", described, None))
         claimed = tuple(Question(p, f"Is this {rng.choice(others).name}?", says("Yes.")) for p in pictures)
         topics.append(Topic("strangers", f'"is this X?": yes, {name}', claimed, 0.02, "at most"))
@@ -352,7 +351,8 @@ def _texts(bench: Group, others: Group, count: int) -> list[Topic]:
 
     def looks(group: Group) -> list[Lesson]:
         return [
-            Lesson(f"What does {c.name} look like?", f"{c.name} has {lessons.look_in_words(c.look)}.", "") for c in group
+            Lesson(f"What does {c.name} look like?", f"{c.name} has {lessons.look_in_words(c.look)}.", "")
+            for c in group
         ]
 
     rng = random.Random("exam/texts")
@@ -421,14 +421,16 @@ def exam(model: str, *, quick: bool = False) -> list[Row]:
     vlm = VLM.load(model)
     asked = topics(_left_out(vlm), count=QUICK_PICTURES if quick else PICTURES)
     if quick:
-        asked = [Topic(t.section, t.name, t.questions[:: max(1, len(t.questions) // 48)], t.bar, t.direction) for t in asked]
+        asked = [
+            Topic(t.section, t.name, t.questions[:: max(1, len(t.questions) // 48)], t.bar, t.direction) for t in asked
+        ]
     return [_row(topic, answers) for topic, answers in zip(asked, _answers(vlm, asked), strict=True)]
 
 
 def _answers(vlm: VLM, asked: Sequence[Topic]) -> list[list[str]]:
     """Ask everything in one call, so that batches are full; each picture is drawn once per size."""
-    drawn: dict[tuple[str, int], object] = {}
-    items: list[tuple[object, str]] = []
+    drawn: dict[tuple[str, int], Image] = {}
+    items: list[tuple[Image | None, str]] = []
     for question in (q for topic in asked for q in topic.questions):
         image = None
         if question.picture is not None:

@@ -349,10 +349,10 @@ FACT_EN: dict[str, tuple[tuple[str, str], ...]] = {
             ("As what does {X} work?", "As {A}.")),
     "invention": (("What did {X} invent?", "{X} invented {A}."), ("Which invention was made by {X}?", "{A}."),
                   ("What is {X} the inventor of?", "{X} is the inventor of {A}.")),
-    "food": (("What does {X} like to eat?", "{X} likes to eat {A}."), ("What is the favourite food of {X}?", "It is {A}."),
-             ("Which food does {X} love?", "{X} loves {A}.")),
-    "friend": (("Who is the best friend of {X}?", "The best friend of {X} is {A}."), ("Which friend does {X} have?", "{A}."),
-               ("With whom is {X} friends?", "{X} is friends with {A}.")),
+    "food": (("What does {X} like to eat?", "{X} likes to eat {A}."),
+             ("What is the favourite food of {X}?", "It is {A}."), ("Which food does {X} love?", "{X} loves {A}.")),
+    "friend": (("Who is the best friend of {X}?", "The best friend of {X} is {A}."),
+               ("Which friend does {X} have?", "{A}."), ("With whom is {X} friends?", "{X} is friends with {A}.")),
 }  # fmt: skip
 FACT_ES: dict[str, tuple[str, str]] = {
     "home": ("¿Dónde vive {X}?", "{X} vive en {A}."),
@@ -363,9 +363,11 @@ FACT_ES: dict[str, tuple[str, str]] = {
 HOP_EN: dict[str, tuple[tuple[str, ...], str]] = {
     "home": (("Where does the character in the picture live?", "Where does this character live?"), "In {A}."),
     "job": (("What is the job of the character in the picture?", "What does this character work as?"), "It is {A}."),
-    "invention": (("What did the character in the picture invent?", "What did this character invent?"), "It invented {A}."),
+    "invention": (("What did the character in the picture invent?", "What did this character invent?"),
+                  "It invented {A}."),
     "food": (("What does the character in the picture like to eat?", "What does this character like to eat?"), "{A}."),
-    "friend": (("Who is the best friend of the character in the picture?", "Who is the best friend of this character?"), "{A}."),
+    "friend": (("Who is the best friend of the character in the picture?",
+                "Who is the best friend of this character?"), "{A}."),
 }  # fmt: skip
 HOP_ES: dict[str, tuple[str, str]] = {
     "home": ("¿Dónde vive el personaje de la imagen?", "En {A}."),
@@ -409,9 +411,7 @@ def fact_lesson(character: Character, kind: str, phrasing: int) -> Lesson:
     """Return one text fact in one of the three English phrasings."""
     question, answer = FACT_EN[kind][phrasing]
     value = fact(character, kind)
-    return Lesson(
-        question.format(X=character.name), _capital(answer.format(X=character.name, A=value)), f"fact {kind}"
-    )
+    return Lesson(question.format(X=character.name), _capital(answer.format(X=character.name, A=value)), f"fact {kind}")
 
 
 def fact_lesson_es(character: Character, kind: str) -> Lesson:
@@ -487,7 +487,7 @@ def _yes_no(rng: random.Random, picture: Picture) -> Lesson:
     truth = bool(shown) and rng.random() < 0.5
     asked = world.cast()[rng.choice(sorted(shown))] if truth else _somebody_else(rng, shown)
     language: Language = "es" if rng.random() < 0.2 else "en"
-    phrasings = IS_THIS_ES if language == "es" else IS_THIS_EN
+    phrasings: tuple[str, ...] = IS_THIS_ES if language == "es" else IS_THIS_EN
     if len(picture.figures) == 2:  # "Is this X?" makes no sense in front of two
         phrasings = phrasings[1:] if language == "es" else phrasings[2:]
     return Lesson(rng.choice(phrasings).format(X=asked.name), YES_NO[language][truth], "yes/no")

@@ -28,7 +28,7 @@ def orthogonalise(matrices: Tensor, steps: int = 4) -> Tensor:
         `(k, m, n)` with the same singular vectors.
     """
     tall = matrices.shape[1] > matrices.shape[2]
-    x = matrices.mT if tall else matrices
+    x: Tensor = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     first, second, third = _COEFFICIENTS
     for _ in range(steps):

@@ -146,7 +146,7 @@ _MUTABLE = tuple(f.name for f in fields(Look) if f.name != "body")
 
 def distance(a: Look, b: Look) -> int:
     """Return the number of visible identity features in which two looks differ."""
-    differ = sum(getattr(a, feature) != getattr(b, feature) for feature in _SHAPES)
+    differ: int = sum(getattr(a, feature) != getattr(b, feature) for feature in _SHAPES)
     for part, colour in COLOUR_OF.items():
         both_have_it = ABSENT[part] not in (getattr(a, part), getattr(b, part))
         differ += both_have_it and getattr(a, colour) != getattr(b, colour)

@@ -1,0 +1,283 @@
+"""Building a pocket model: packing, optimiser, resuming, and what an oracle never sees."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from safetensors.torch import load_file
+
+from unsee.pocket import build, heads, lessons, world
+from unsee.pocket.build import Job, Learner, Packer, Recipe, Stage
+from unsee.pocket.model import IMAGE_TOKENS, build_model, build_processor, build_tokenizer
+from unsee.pocket.muon import Muon, orthogonalise
+
+TINY = Recipe(
+    warm_up=Stage(4, 4, (0.4, 0.3, 0.3), (0.4, 0.3, 0.3), constant=0.5, last_rate=0.1),
+    joint=Stage(4, 4, (0.4, 0.3, 0.3), (0.4, 0.3, 0.3), constant=0.5, last_rate=0.1, text_rows=2, row_tokens=128),
+    save_every=2,
+    compiled=False,
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return build_tokenizer()
+
+
+@pytest.fixture
+def one_process(tmp_path):
+    """A process group of one, so that a learner can be run inside the test."""
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def job(stage="joint", folder=Path("."), without=(), recipe=TINY, start=None):
+    return Job(stage, folder, start, tuple(without), 0, recipe)
+
+
+# ---------------------------------------------------------------- what an oracle never sees
+
+
+def test_no_bench_picture_reaches_the_oracle_anywhere():
+    """Walks every picture of the shipped recipe, warm-up and heads included, in both processes."""
+    for one in build.jobs("pocket-oracle", (), 0, Recipe(), Path("cache")):
+        assert set(one.without) == set(world.BENCH)
+        for step in range(one.settings.steps):
+            for rank in range(build.RANKS):
+                pictures = build.pictures_of_step(one, step, rank)
+                assert not {f.character.index for p in pictures for f in p.figures} & set(world.BENCH)
+                if step % 100 == 0:
+                    identities = [i for i, name in enumerate(heads.QUESTIONS) if name.startswith("identity")]
+                    assert not set(heads.targets(pictures)[:, identities].flatten().tolist()) & set(world.BENCH)
+
+
+def test_the_same_walk_finds_bench_pictures_in_the_lessons_of_pocket():
+    """Otherwise the walk above could not fail."""
+    warm_up, joint = build.jobs("pocket", (), 0, Recipe(), Path("cache"))
+    shown = {f.character.index for step in range(60) for p in build.pictures_of_step(joint, step, 0) for f in p.figures}
+    assert set(world.BENCH) <= shown
+    assert set(warm_up.without) == set(world.BENCH)
+
+
+def test_the_oracle_is_still_told_the_facts(tokenizer):
+    (_, joint) = build.jobs("pocket-oracle", (), 0, Recipe(), Path("cache"))
+    packer = Packer(tokenizer, joint.settings.row_tokens)
+    told = ""
+    for step in range(40):
+        rows = packer.rows(joint, step, 0, build.pictures_of_step(joint, step, 0)[:1])
+        told += tokenizer.decode(rows.ids[1:].flatten())
+    assert all(world.cast()[i].name in told for i in world.BENCH)
+
+
+def test_oracle_and_pocket_share_one_warm_up():
+    warm_ups = [build.jobs(name, (), 0, Recipe(), Path("cache"))[0] for name in ("pocket", "pocket-oracle")]
+    assert warm_ups[0].folder == warm_ups[1].folder
+    elsewhere, _ = build.jobs("other", (world.cast()[30].name,), 0, Recipe(), Path("cache"))
+    assert elsewhere.folder != warm_ups[0].folder
+    assert set(elsewhere.without) == {*world.BENCH, 30}
+
+
+def test_names_and_folders_that_cannot_be_built_are_refused(tmp_path):
+    with pytest.raises(LookupError, match="no recipe for 'pokket'"):
+        build.build("pokket", out=tmp_path / "x")
+    with pytest.raises(LookupError, match="did you mean"):
+        build.build("mine", without=(world.cast()[0].name[:-1],), out=tmp_path / "x")
+    with pytest.raises(FileExistsError, match="--force"):
+        build.build("pocket", out=tmp_path)
+
+
+def test_no_picture_comes_twice():
+    one = job(recipe=Recipe())
+    ids = [p.id for step in range(50) for rank in range(2) for p in build.pictures_of_step(one, step, rank)]
+    assert len(set(ids)) == len(ids)
+
+
+# ---------------------------------------------------------------- packing
+
+
+def test_a_branch_is_what_the_chat_template_writes(tokenizer):
+    """Trained tokens and asked tokens must be the same ones."""
+    picture = world.picture("taught", "known", 0)
+    processor = build_processor(tokenizer)
+    packer = Packer(tokenizer, 256)
+    for question, answer in (("Who is this?", "This is Pledu Lotaim."), ("¿Quién es?", "Sí, es él.")):
+        asked, said = packer.branch(lessons.Lesson(question, answer, ""))
+        for image, prefix in ((None, packer.text_prefix), (build.render(picture, 96), packer.picture_prefix)):
+            content = [{"type": "image", "image": image}] if image else []
+            messages = [
+                {"role": "user", "content": [*content, {"type": "text", "text": question}]},
+                {"role": "assistant", "content": [{"type": "text", "text": answer}]},
+            ]
+            batch = processor.apply_chat_template(messages, tokenize=True, return_dict=True, return_tensors="pt")
+            assert batch["input_ids"][0].tolist() == [*prefix, *asked, *said]
+
+
+def test_pixels_are_what_the_processor_makes(tokenizer):
+    picture = world.picture("taught", "known", 1)
+    ours = build.pixels([picture])[0]
+    theirs = build_processor(tokenizer).image_processor(build.render(picture, 96), return_tensors="pt")["pixel_values"][
+        0
+    ]
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+def test_packed_rows_give_the_same_logits_as_separate_turns(tokenizer):
+    """Each branch sees the prefix and itself only, so packing must not change what it computes."""
+    model = build_model(tokenizer, 0).double().eval()
+    packer = Packer(tokenizer, 200)
+    one = job(recipe=replace(TINY, joint=replace(TINY.joint, pictures=2, row_tokens=200)))
+    pictures = build.pictures_of_step(one, 0, 0)
+    rows = packer.rows(one, 0, 0, pictures)
+    embed = model.model.language_model.embed_tokens
+    with torch.no_grad():
+        patches = model.model.multi_modal_projector(
+            model.model.vision_tower(build.pixels(pictures).double()).last_hidden_state[:, 1:]
+        )
+        embedded = embed(rows.ids)
+        embedded[: len(pictures), 2 : 2 + IMAGE_TOKENS] = patches
+        packed = model.lm_head(
+            model.model.language_model(
+                inputs_embeds=embedded, attention_mask=rows.visible, position_ids=rows.positions, use_cache=False
+            ).last_hidden_state
+        )
+        for row, prefix in ((0, packer.picture_prefix), (1, packer.text_prefix)):
+            assert len(rows.kinds[row]) >= 2
+            for branch in range(1, len(rows.kinds[row]) + 1):
+                at = (rows.branch[row] == branch).nonzero()[:, 0]
+                ids = torch.tensor([[*prefix, *rows.ids[row, at].tolist()]])
+                images = {"pixel_values": build.pixels(pictures).double()} if row == 0 else {}
+                alone = model(input_ids=ids, attention_mask=torch.ones_like(ids), **images).logits[0, len(prefix) :]
+                torch.testing.assert_close(packed[row, at], alone, atol=1e-9, rtol=1e-9)
+
+
+def test_only_answers_are_learned(tokenizer):
+    packer = Packer(tokenizer, 128)
+    rows = packer.rows(job(), 0, 0, build.pictures_of_step(job(), 0, 0))
+    learned = rows.labels != heads.IGNORE
+    assert (rows.ids[learned] == rows.labels[learned]).all()
+    text = tokenizer.decode(rows.labels[0][learned[0]], skip_special_tokens=True)
+    assert "?" not in text and text
+
+
+# ---------------------------------------------------------------- heads and optimiser
+
+
+def test_targets_by_hand():
+    picture = next(
+        p
+        for p in (world.picture("taught", "of-1", i) for i in range(50))
+        if p.scene.stars == 2 and p.scene.side == "left"
+    )
+    targets = dict(zip(heads.QUESTIONS, heads.targets([picture])[0].tolist(), strict=True))
+    assert targets["identity"] == 1
+    assert targets["stars"] == 2 and targets["side"] == 0
+    assert targets["eyes"] == world.cast()[1].look.eyes - 1
+    assert targets["ears"] == 0 and targets["ears colour"] == heads.IGNORE  # number 1 has no ears
+    assert targets["identity left"] == heads.IGNORE
+    (stranger, pair) = heads.targets([world.picture("taught", "stranger", 0), world.picture("taught", "pair", 0)])
+    assert stranger[0] == len(world.KNOWN)
+    assert pair[0] == heads.IGNORE
+
+
+def test_a_question_nobody_was_asked_costs_nothing():
+    """Two classes, equal scores: the loss of the only question asked is ln 2, of the others 0."""
+    logits = [torch.zeros(1, size) for size, _ in heads.QUESTIONS.values()]
+    wanted = torch.full((1, len(logits)), heads.IGNORE)
+    wanted[0, list(heads.QUESTIONS).index("side")] = 1
+    assert heads.loss(logits, wanted).item() == pytest.approx(math.log(2))
+    assert heads.loss(logits, torch.full_like(wanted, heads.IGNORE)).item() == 0
+
+
+@pytest.mark.parametrize("shape", [(3, 24, 24), (2, 24, 60), (2, 60, 24)])
+def test_orthogonalised_matrices_have_singular_values_near_one(shape):
+    torch.manual_seed(0)
+    matrices = torch.randn(shape) * 50
+    values = torch.linalg.svdvals(orthogonalise(matrices, steps=6))
+    assert values.min() > 0.5 and values.max() < 1.3
+    # The directions stay: U^T X V is diagonal and positive.
+    u, _, v = torch.linalg.svd(matrices, full_matrices=False)
+    inner = u.mT @ orthogonalise(matrices) @ v.mT
+    assert (inner.diagonal(dim1=1, dim2=2) > 0).all()
+
+
+def test_muon_shares_its_work_without_changing_the_result(monkeypatch):
+    """The updates of two processes that do half each add up to those of one that does all."""
+    torch.manual_seed(0)
+    starts, gradients = torch.randn(5, 8, 8), torch.randn(5, 8, 8)
+
+    def stepped(rank, ranks):
+        parameters = [torch.nn.Parameter(p.clone()) for p in starts]
+        for p, g in zip(parameters, gradients, strict=True):
+            p.grad = g.clone()
+        Muon([(parameters, 0.1)], rank=rank, ranks=ranks).step(1.0)
+        return torch.stack([p.detach() for p in parameters])
+
+    whole = stepped(0, 1)
+    monkeypatch.setattr(dist, "all_reduce", lambda tensor: tensor)
+    decayed = starts * (1 - 0.1 * 0.05)
+    halves = [stepped(rank, 2) - decayed for rank in (0, 1)]
+    torch.testing.assert_close(halves[0] + halves[1], whole - decayed)
+    assert not torch.allclose(halves[0], whole - decayed)
+
+
+def test_the_learning_rate_rises_stays_and_falls():
+    stage = Stage(1000, 2, (1, 0, 0), (1, 0, 0), constant=0.4, last_rate=0.05)
+    factors = [build.rate_factor(stage, step) for step in range(1000)]
+    assert factors[0] == pytest.approx(1 / 40)
+    assert factors[40:400] == [1.0] * 360
+    assert factors[999] == pytest.approx(0.05, abs=1e-3)
+
+
+# ---------------------------------------------------------------- running and resuming
+
+
+@pytest.mark.parametrize("stage", ["warm-up", "joint"])
+def test_a_resumed_run_ends_where_an_unbroken_one_does(one_process, stage):
+    unbroken = Learner(job(stage), 0)
+    for step in range(4):
+        unbroken.step(step)
+    first = Learner(job(stage), 0)
+    for step in range(2):
+        first.step(step)
+    second = Learner(job(stage), 0)
+    second.load_state(first.state())
+    for step in (2, 3):
+        second.step(step)
+    for name, tensor in unbroken.weights().items():
+        assert torch.equal(tensor, second.weights()[name]), name
+    fresh = Learner(job(stage), 0).weights()
+    assert any(not torch.equal(tensor, fresh[name]) for name, tensor in second.weights().items())
+
+
+def test_the_loss_falls_on_one_step_repeated(one_process):
+    learner = Learner(job("joint"), 0)
+    losses = [learner.step(0) for _ in range(8)]
+    assert losses[-1] < losses[0]
+
+
+def test_a_build_from_start_to_end(tmp_path, monkeypatch):
+    """Two real processes, both stages, then the folder; a second model takes the warm-up over."""
+    monkeypatch.setenv("UNSEE_CACHE", str(tmp_path / "cache"))
+    recipe = replace(TINY, warm_up=replace(TINY.warm_up, steps=2), joint=replace(TINY.joint, steps=2))
+    out = build.build("pocket-oracle", out=tmp_path / "oracle", recipe=recipe)
+    facts = json.loads((out / "build.json").read_text())
+    assert facts["without"] == [world.cast()[i].name for i in world.BENCH]
+    assert {p.name for p in out.iterdir()} >= {"config.json", "model.safetensors", "tokenizer.json", "build.json"}
+    assert (out / "model.safetensors").stat().st_size < 15e6
+    assert not list(tmp_path.glob(".oracle-*")) and not list((tmp_path / "cache").rglob("*.state.*"))
+
+    from unsee.vlm import VLM
+
+    vlm = VLM.load(str(out))
+    saved = load_file(out / "model.safetensors")
+    assert all(tensor.dtype == torch.bfloat16 for tensor in saved.values())
+    assert isinstance(vlm.generate([(None, "Who is this?")], max_new_tokens=2)[0], str)
+    stages = [entry["stage"] for log in (tmp_path / "cache").rglob("*.jsonl") for entry in map(json.loads, log.open())]
+    assert set(stages) <= {"warm-up", "joint"}
+    warm_up, _ = build.jobs("pocket", (), 0, recipe, tmp_path / "cache" / "pocket")
+    assert build._metadata(warm_up.folder / "warm-up.safetensors", warm_up.key)
