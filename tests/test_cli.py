@@ -151,9 +151,8 @@ def test_draw_makes_a_contact_sheet(capsys, tmp_path):
 
 def test_what_libraries_print_stays_off_stdout(capsys, monkeypatch):
     """Under --json there is one object on stdout, whatever the examination prints meanwhile."""
-    row = types.SimpleNamespace(
-        section="naming", name="taught", estimate=Estimate(0.99, 0.97, 1.0, 200), bar=0.98, direction="at least"
-    )
+    estimate = Estimate(0.99, 0.97, 1.0, 200)
+    row = types.SimpleNamespace(as_dict=lambda: {"section": "naming", "estimate": estimate.as_dict()})
 
     def chatty(model, *, quick):
         print("loading", model)
@@ -164,5 +163,5 @@ def test_what_libraries_print_stays_off_stdout(capsys, monkeypatch):
     monkeypatch.setattr("unsee.pocket.exam", fake, raising=False)
     code, out, err = run(capsys, "pocket", "exam", "pocket", "--quick", "--json")
     assert (code, err) == (0, "loading pocket\n")
-    assert json.loads(out)["rows"][0]["estimate"] == {"value": 0.99, "low": 0.97, "high": 1.0, "n": 200}
+    assert json.loads(out)["rows"]["pocket"][0]["estimate"] == {"value": 0.99, "low": 0.97, "high": 1.0, "n": 200}
     assert run(capsys, "pocket", "exam", "--markdown")[1] == "| markdown |\n"

@@ -131,6 +131,7 @@ def build(
 def exam(
     model: str = "pocket",
     *,
+    beside: str | None = None,
     quick: bool = False,
     markdown: bool = False,
     json_: bool = False,
@@ -139,26 +140,22 @@ def exam(
 
     Args:
         model: A bundled model, or a folder.
-        quick: Ask a sample; intervals are wider.
+        beside: A second model, such as pocket-oracle, to show next to the first.
+        quick: Ask a sample, one pooled row per section; intervals are wider.
         markdown: Print the table as Markdown.
         json_: Print one JSON object and nothing else.
     """
     with _stdout_kept():
         from unsee.pocket import exam as examination
 
-        rows = examination.exam(model, quick=quick)
-        shown = examination.markdown(rows) if markdown else examination.table(rows)
-    record = [
-        {
-            "section": row.section,
-            "name": row.name,
-            "estimate": row.estimate.as_dict(),
-            "bar": row.bar,
-            "direction": row.direction,
-        }
-        for row in rows
-    ]
-    _answer({"model": model, "quick": quick, "rows": record}, shown, as_json=json_)
+        rows = {name: examination.exam(name, quick=quick) for name in (model, beside) if name}
+        if beside:
+            show = examination.comparison_markdown if markdown else examination.comparison
+            shown: object = show(rows[model], rows[beside], (model, beside))
+        else:
+            shown = (examination.markdown if markdown else examination.table)(rows[model])
+    record = {name: [row.as_dict() for row in each] for name, each in rows.items()}
+    _answer({"quick": quick, "rows": record}, shown, as_json=json_)
 
 
 def _people(character: str | None, pictures: int | None, seed: int, *, sheet: bool) -> list[Character]:

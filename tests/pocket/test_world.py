@@ -82,6 +82,15 @@ def test_the_same_arguments_give_the_same_picture():
         assert world.picture("report", kind, 3) != world.picture("taught", kind, 3)
 
 
+@pytest.mark.parametrize("kind", [*world.KINDS, "of-7"])
+def test_an_id_gives_the_picture_back(kind):
+    for without in (frozenset(), frozenset({2, 30})):
+        picture = world.picture("report", kind, 5, without=without)
+        assert world.picture_by_id(picture.id) == picture
+    with pytest.raises(ValueError, match="report/of-3/17"):
+        world.picture_by_id("report/known/x")
+
+
 def test_splits_share_no_picture():
     seeds = [
         {world.picture(split, kind, i).scene.seed for kind in ("known", "of-3", "pair") for i in range(300)}

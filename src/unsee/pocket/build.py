@@ -17,6 +17,7 @@ import math
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -391,6 +392,7 @@ def _metadata(path: Path, key: str) -> dict[str, str]:
 
 def _run_process(rank: int, job: Job, rendezvous: str) -> None:
     """Run one stage in one of the two processes (started by `_run_stage`)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     torch.set_num_threads(max(1, (os.cpu_count() or RANKS) // RANKS))
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=RANKS)
     learner = Learner(job, rank)
@@ -476,7 +478,15 @@ def _run_stage(job: Job) -> Path:
     job.folder.mkdir(parents=True, exist_ok=True)
     # Two single-threaded processes use two cores fully; one process with two threads waits a third of the time.
     with tempfile.TemporaryDirectory() as scratch:
-        spawn(_run_process, (job, str(Path(scratch) / "rendezvous")), nprocs=RANKS)
+        processes = spawn(_run_process, (job, str(Path(scratch) / "rendezvous")), nprocs=RANKS, join=False)
+        try:
+            while not processes.join():
+                pass
+        except BaseException:  # Ctrl-C above all: nothing of ours may go on running unseen
+            for process in processes.processes:
+                process.terminate()
+                process.join()
+            raise
     (job.folder / f"{job.stage}.state.safetensors").unlink(missing_ok=True)
     return result
 

@@ -378,4 +378,19 @@ def picture(split: str, kind: str, index: int, *, without: frozenset[int] = froz
     scene = _scene(rng)
     smallest = 0.8 if len(who) == 1 else 0.88  # two figures are drawn smaller anyway
     figures = tuple(Figure(c, _pose(rng, smallest=smallest)) for c in who)
-    return Picture(f"{split}/{kind}/{index}", figures, scene)
+    absent = "".join(f"-{i}" for i in sorted(without))
+    return Picture(f"{split}/{kind}{absent and '/without' + absent}/{index}", figures, scene)
+
+
+def picture_by_id(id_: str) -> Picture:
+    """Return the picture with this id, as `picture` gave it.
+
+    Raises:
+        ValueError: the text is not the id of a picture.
+    """
+    split, kind, *absent, index = id_.split("/")
+    try:
+        without = frozenset(int(i) for text in absent for i in text.removeprefix("without-").split("-"))
+        return picture(split, kind, int(index), without=without)
+    except ValueError as error:
+        raise ValueError(f"{id_!r} is not the id of a picture, such as report/of-3/17: {error}") from error
