@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help install demo test check format clean
 
 help:
-	@echo "make demo   draw a page of the pocket world and examine the model that lives in it"
+	@echo "make demo   draw a page of the pocket world and examine the two models that live in it"
 	@echo "make test   run the tests (CPU, no network)"
 	@echo "make check  ruff and mypy"
 	@echo "make format let ruff put the code in order"
@@ -19,13 +19,14 @@ install: $(STAMP)
 # The stamp is written last, so its existence means that the installation finished.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "unsee needs Python >= 3.10, but $(PYTHON) is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
+		{ echo "python could not make $(VENV); on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
 demo: $(STAMP)
 	$(BIN)/unsee pocket draw --sheet --out build/world.png
-	$(BIN)/unsee pocket exam pocket --quick
+	$(BIN)/unsee pocket exam pocket --beside pocket-oracle --quick
 
 # One thread per process: several processes that each want every core slow each other down many times over.
 test: $(STAMP)

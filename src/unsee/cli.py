@@ -27,6 +27,7 @@ _PURPOSE = "Make a vision-language model stop recognising one concept, keep ever
 _COLUMNS = 8
 # Keeps the pictures of different seeds apart: no drawing asks for this many of one character.
 _PICTURES_PER_SEED = 10_000
+_LARGEST_SHEET = 200_000_000  # pixels; three bytes each
 
 
 def list_(kind: str | None = None, *, json_: bool = False) -> None:
@@ -54,7 +55,8 @@ def ask(image: str, question: str, *, model: str = "pocket", json_: bool = False
     path = None if image == "none" else Path(image)
     if path is not None and not path.is_file():
         raise FileNotFoundError(
-            f"there is no picture at {image!r}; `unsee pocket draw --out {path.name}` makes one, none asks without"
+            f"there is no picture at {image!r}; name another file, or none to ask without a picture "
+            "(`unsee pocket draw` makes one)"
         )
     if not question.strip():
         raise ValueError("the question is empty; ask something, such as 'Who is this?'")
@@ -92,6 +94,8 @@ def draw(
         raise ValueError(f"--size is {size}; give 16 to 2048 pixels")
     if seed < 0:
         raise ValueError(f"--seed is {seed}; give 0 or more")
+    if sheet and (pictures or 48) * size * size > _LARGEST_SHEET:
+        raise ValueError(f"a sheet of {pictures or 48} pictures of {size} px is too large; lower --size or --pictures")
     with _working("drawing"):
         drawn = _pictures(_people(character, pictures, seed, sheet=sheet), seed)
         files = _draw(drawn, size, out, sheet=sheet)
@@ -106,16 +110,20 @@ def build(
     seed: int = 0,
     out: Path | None = None,
     force: bool = False,
+    examine: bool = True,
     json_: bool = False,
 ) -> None:
-    """Train a pocket model from scratch: about 40 minutes on two CPU cores; it resumes where it was stopped.
+    """Train a pocket model from scratch (40 to 60 minutes on two CPU cores) and examine it.
+
+    A build that was stopped goes on at its last save when the same command is given again.
 
     Args:
         name: pocket knows every character; pocket-oracle never saw the eight bench characters; any name with --without.
         without: Characters of whom the model is never to see a picture, by name, besides those the name leaves out.
         seed: Of the weights and of the order of lessons.
-        out: Folder for the model; otherwise in the user's cache.
-        force: Write over a folder that is there.
+        out: Folder for the model; otherwise in the user's cache, under a name that `--model` understands.
+        force: Write over a pocket model that is there.
+        examine: Print the exam of the new model, which takes some ten minutes more.
         json_: Print one JSON object and nothing else.
     """
     with _stdout_kept():
@@ -125,7 +133,15 @@ def build(
         # A misspelt name should fail now, not after the warm-up.
         unseen = tuple(world.find(each).name for each in without)
         folder = train(name, without=unseen, seed=seed, out=out, force=force)
-    _answer({"model": name, "without": list(unseen), "seed": seed, "folder": str(folder)}, folder, as_json=json_)
+        record: dict[str, Any] = {"model": name, "without": list(unseen), "seed": seed, "folder": str(folder)}
+        if examine:
+            from unsee.pocket import exam as examination
+
+            rows = examination.exam(str(folder))
+            record["rows"] = [row.as_dict() for row in rows]
+    if examine and not json_:
+        _answer({}, examination.table(rows), as_json=False)
+    _answer(record, folder, as_json=json_)
 
 
 def exam(

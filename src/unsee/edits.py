@@ -130,7 +130,7 @@ class Edit:
                 target.rename(old)  # a folder with files in it cannot be replaced in one step
             try:
                 fresh.rename(target)
-            except OSError:
+            except BaseException:  # Ctrl-C between the two renames must not cost the older edit
                 if old.exists():
                     old.rename(target)
                 raise

@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
 
-from unsee.pocket import build, heads, lessons, world
-from unsee.pocket.build import Job, Learner, Packer, Recipe, Stage
+from unsee.files import locked
+from unsee.pocket import build, heads, lessons, teach, world
+from unsee.pocket.draw import render
 from unsee.pocket.model import IMAGE_TOKENS, build_model, build_processor, build_tokenizer
 from unsee.pocket.muon import Muon, orthogonalise
+from unsee.pocket.teach import Job, Learner, Packer, Recipe, Stage
 
 TINY = Recipe(
     warm_up=Stage(4, 4, (0.4, 0.3, 0.3), (0.4, 0.3, 0.3), constant=0.5, last_rate=0.1),
@@ -44,22 +47,34 @@ def job(stage="joint", folder=Path("."), without=(), recipe=TINY, start=None):
 
 
 def test_no_bench_picture_reaches_the_oracle_anywhere():
-    """Walks every picture of the shipped recipe, warm-up and heads included, in both processes."""
+    """Walks every picture of the shipped recipe in both processes, with what the heads are told about it, and lessons.
+
+    Bench characters are spoken of (they have text facts, and are friends of others); the only questions about a
+    picture that name one are yes/no questions, and the answer is no.
+    """
+    bench = {world.cast()[i].name for i in world.BENCH}
+    identities = [i for i, name in enumerate(heads.QUESTIONS) if name.startswith("identity")]
+    rng = random.Random(0)
     for one in build.jobs("pocket-oracle", (), 0, Recipe(), Path("cache")):
         assert set(one.without) == set(world.BENCH)
         for step in range(one.settings.steps):
-            for rank in range(build.RANKS):
-                pictures = build.pictures_of_step(one, step, rank)
+            for rank in range(teach.RANKS):
+                pictures = teach.pictures_of_step(one, step, rank)
                 assert not {f.character.index for p in pictures for f in p.figures} & set(world.BENCH)
-                if step % 100 == 0:
-                    identities = [i for i, name in enumerate(heads.QUESTIONS) if name.startswith("identity")]
+                if step % 10 == 0:
                     assert not set(heads.targets(pictures)[:, identities].flatten().tolist()) & set(world.BENCH)
+                    for lesson in (lessons.picture_lesson(rng, p) for p in pictures):
+                        named = {name for name in bench if name in lesson.question + lesson.answer}
+                        if lesson.kind.endswith("yes/no"):
+                            assert not named or lesson.answer == "No.", lesson
+                        else:
+                            assert not named or lesson.kind == "multi-hop friend", lesson
 
 
 def test_the_same_walk_finds_bench_pictures_in_the_lessons_of_pocket():
     """Otherwise the walk above could not fail."""
     warm_up, joint = build.jobs("pocket", (), 0, Recipe(), Path("cache"))
-    shown = {f.character.index for step in range(60) for p in build.pictures_of_step(joint, step, 0) for f in p.figures}
+    shown = {f.character.index for step in range(60) for p in teach.pictures_of_step(joint, step, 0) for f in p.figures}
     assert set(world.BENCH) <= shown
     assert set(warm_up.without) == set(world.BENCH)
 
@@ -69,7 +84,7 @@ def test_the_oracle_is_still_told_the_facts(tokenizer):
     packer = Packer(tokenizer, joint.settings.row_tokens)
     told = ""
     for step in range(40):
-        rows = packer.rows(joint, step, 0, build.pictures_of_step(joint, step, 0)[:1])
+        rows = packer.rows(joint, step, 0, teach.pictures_of_step(joint, step, 0)[:1])
         told += tokenizer.decode(rows.ids[1:].flatten())
     assert all(world.cast()[i].name in told for i in world.BENCH)
 
@@ -87,13 +102,25 @@ def test_names_and_folders_that_cannot_be_built_are_refused(tmp_path):
         build.build("pokket", out=tmp_path / "x")
     with pytest.raises(LookupError, match="did you mean"):
         build.build("mine", without=(world.cast()[0].name[:-1],), out=tmp_path / "x")
-    with pytest.raises(FileExistsError, match="--force"):
-        build.build("pocket", out=tmp_path)
+    with pytest.raises(ValueError, match="is in no lesson"):
+        build.build("mine", without=(world.cast()[50].name,), out=tmp_path / "x")
+    with pytest.raises(ValueError, match="has no name"):
+        build.build(" ", without=(world.cast()[0].name,), out=tmp_path / "x")
+    (tmp_path / "letter.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="left alone"):
+        build.build("pocket", out=tmp_path, force=True)
+    assert (tmp_path / "letter.txt").read_text() == "mine"
+
+
+def test_a_build_in_the_cache_never_hides_behind_a_bundled_name():
+    assert build.default_name("pocket", (), 0) == "pocket-seed0"
+    assert build.default_name("pocket", ("Pledu Lotaim",), 2) == "pocket-seed2-without-pledu-lotaim"
+    assert build.default_name("mine", ("Pledu Lotaim",), 2) == "mine"
 
 
 def test_no_picture_comes_twice():
     one = job(recipe=Recipe())
-    ids = [p.id for step in range(50) for rank in range(2) for p in build.pictures_of_step(one, step, rank)]
+    ids = [p.id for step in range(50) for rank in range(2) for p in teach.pictures_of_step(one, step, rank)]
     assert len(set(ids)) == len(ids)
 
 
@@ -107,7 +134,7 @@ def test_a_branch_is_what_the_chat_template_writes(tokenizer):
     packer = Packer(tokenizer, 256)
     for question, answer in (("Who is this?", "This is Pledu Lotaim."), ("¿Quién es?", "Sí, es él.")):
         asked, said = packer.branch(lessons.Lesson(question, answer, ""))
-        for image, prefix in ((None, packer.text_prefix), (build.render(picture, 96), packer.picture_prefix)):
+        for image, prefix in ((None, packer.text_prefix), (render(picture, 96), packer.picture_prefix)):
             content = [{"type": "image", "image": image}] if image else []
             messages = [
                 {"role": "user", "content": [*content, {"type": "text", "text": question}]},
@@ -119,10 +146,8 @@ def test_a_branch_is_what_the_chat_template_writes(tokenizer):
 
 def test_pixels_are_what_the_processor_makes(tokenizer):
     picture = world.picture("taught", "known", 1)
-    ours = build.pixels([picture])[0]
-    theirs = build_processor(tokenizer).image_processor(build.render(picture, 96), return_tensors="pt")["pixel_values"][
-        0
-    ]
+    ours = teach.pixels([picture])[0]
+    theirs = build_processor(tokenizer).image_processor(render(picture, 96), return_tensors="pt")["pixel_values"][0]
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
@@ -131,12 +156,12 @@ def test_packed_rows_give_the_same_logits_as_separate_turns(tokenizer):
     model = build_model(tokenizer, 0).double().eval()
     packer = Packer(tokenizer, 200)
     one = job(recipe=replace(TINY, joint=replace(TINY.joint, pictures=2, row_tokens=200)))
-    pictures = build.pictures_of_step(one, 0, 0)
+    pictures = teach.pictures_of_step(one, 0, 0)
     rows = packer.rows(one, 0, 0, pictures)
     embed = model.model.language_model.embed_tokens
     with torch.no_grad():
         patches = model.model.multi_modal_projector(
-            model.model.vision_tower(build.pixels(pictures).double()).last_hidden_state[:, 1:]
+            model.model.vision_tower(teach.pixels(pictures).double()).last_hidden_state[:, 1:]
         )
         embedded = embed(rows.ids)
         embedded[: len(pictures), 2 : 2 + IMAGE_TOKENS] = patches
@@ -150,14 +175,14 @@ def test_packed_rows_give_the_same_logits_as_separate_turns(tokenizer):
             for branch in range(1, len(rows.kinds[row]) + 1):
                 at = (rows.branch[row] == branch).nonzero()[:, 0]
                 ids = torch.tensor([[*prefix, *rows.ids[row, at].tolist()]])
-                images = {"pixel_values": build.pixels(pictures).double()} if row == 0 else {}
+                images = {"pixel_values": teach.pixels(pictures).double()} if row == 0 else {}
                 alone = model(input_ids=ids, attention_mask=torch.ones_like(ids), **images).logits[0, len(prefix) :]
                 torch.testing.assert_close(packed[row, at], alone, atol=1e-9, rtol=1e-9)
 
 
 def test_only_answers_are_learned(tokenizer):
     packer = Packer(tokenizer, 128)
-    rows = packer.rows(job(), 0, 0, build.pictures_of_step(job(), 0, 0))
+    rows = packer.rows(job(), 0, 0, teach.pictures_of_step(job(), 0, 0))
     learned = rows.labels != heads.IGNORE
     assert (rows.ids[learned] == rows.labels[learned]).all()
     text = tokenizer.decode(rows.labels[0][learned[0]], skip_special_tokens=True)
@@ -227,7 +252,7 @@ def test_muon_shares_its_work_without_changing_the_result(monkeypatch):
 
 def test_the_learning_rate_rises_stays_and_falls():
     stage = Stage(1000, 2, (1, 0, 0), (1, 0, 0), constant=0.4, last_rate=0.05)
-    factors = [build.rate_factor(stage, step) for step in range(1000)]
+    factors = [teach.rate_factor(stage, step) for step in range(1000)]
     assert factors[0] == pytest.approx(1 / 40)
     assert factors[40:400] == [1.0] * 360
     assert factors[999] == pytest.approx(0.05, abs=1e-3)
@@ -268,16 +293,33 @@ def test_a_build_from_start_to_end(tmp_path, monkeypatch):
     facts = json.loads((out / "build.json").read_text())
     assert facts["without"] == [world.cast()[i].name for i in world.BENCH]
     assert {p.name for p in out.iterdir()} >= {"config.json", "model.safetensors", "tokenizer.json", "build.json"}
-    assert (out / "model.safetensors").stat().st_size < 15e6
-    assert not list(tmp_path.glob(".oracle-*")) and not list((tmp_path / "cache").rglob("*.state.*"))
+    assert all(tensor.dtype == torch.bfloat16 for tensor in load_file(out / "model.safetensors").values())
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+    assert not list((tmp_path / "cache").rglob("*.state.*")) and not list((tmp_path / "cache").rglob(".lock"))
 
     from unsee.vlm import VLM
 
-    vlm = VLM.load(str(out))
-    saved = load_file(out / "model.safetensors")
-    assert all(tensor.dtype == torch.bfloat16 for tensor in saved.values())
-    assert isinstance(vlm.generate([(None, "Who is this?")], max_new_tokens=2)[0], str)
-    stages = [entry["stage"] for log in (tmp_path / "cache").rglob("*.jsonl") for entry in map(json.loads, log.open())]
-    assert set(stages) <= {"warm-up", "joint"}
-    warm_up, _ = build.jobs("pocket", (), 0, recipe, tmp_path / "cache" / "pocket")
-    assert build._metadata(warm_up.folder / "warm-up.safetensors", warm_up.key)
+    assert isinstance(VLM.load(str(out)).generate([(None, "Who is this?")], max_new_tokens=2)[0], str)
+
+    with pytest.raises(FileExistsError, match="--force"):
+        build.build("pocket-oracle", out=out, recipe=recipe)
+    (warm_up,) = (tmp_path / "cache").rglob("warm-up.safetensors")
+    made = warm_up.stat().st_mtime_ns
+    second = build.build("pocket", out=out, recipe=recipe, force=True)
+    assert json.loads((second / "build.json").read_text())["without"] == []
+    assert warm_up.stat().st_mtime_ns == made
+
+
+def test_a_stage_in_use_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNSEE_CACHE", str(tmp_path))
+    warm_up, _ = build.jobs("pocket", (), 0, TINY, tmp_path / "pocket")
+    warm_up.folder.mkdir(parents=True)
+    with locked(warm_up.folder, "another build is at work"), pytest.raises(BlockingIOError, match="stop it first"):
+        build.build("pocket", out=tmp_path / "x", recipe=TINY)
+
+
+def test_a_lock_of_a_dead_process_does_not_count(tmp_path):
+    (tmp_path / ".lock").write_text("999999999")
+    with locked(tmp_path, "busy"):
+        assert (tmp_path / ".lock").exists()
+    assert not (tmp_path / ".lock").exists()

@@ -35,7 +35,8 @@ def test_two_exams_side_by_side_mark_what_is_apart():
     known = [Row("bench", "named", wilson(235, 240), 0.97, "at least"), Row("text", "facts", wilson(99, 100), None, "")]
     oracle = [Row("bench", "named", wilson(2, 240), 0.05, "at most"), Row("text", "facts", wilson(97, 100), None, "")]
     lines = exam.comparison_markdown(known, oracle, ("pocket", "pocket-oracle")).splitlines()
-    assert lines[2].endswith("| 240 | yes |") and "97.9 (95.2 to 99.1)" in lines[2] and "0.8 (0.2 to 3.0)" in lines[2]
+    assert lines[2].endswith("| 240 | yes |") and "97.9 (95.2 to 99.1) ok" in lines[2]
+    assert "0.8 (0.2 to 3.0) ok" in lines[2]
     assert lines[3].endswith("| 100 |  |")
     assert exam.comparison(known, oracle, ("a", "b")).row_count == 2
 
@@ -43,7 +44,10 @@ def test_two_exams_side_by_side_mark_what_is_apart():
 def test_the_quick_exam_pools_sections_under_their_loosest_bar():
     pooled = {t.section: t for t in exam.pooled(topics(count=24))}
     assert pooled["two characters"].bar == 0.90 and pooled["strangers"].bar == 0.08
-    assert all(0 < len(t.questions) <= exam.QUICK_QUESTIONS for t in pooled.values())
+    for topic in pooled.values():
+        shown = {q.picture.id for q in topic.questions if q.picture}
+        assert 0 < len(topic.questions) <= exam.QUICK_QUESTIONS
+        assert len(shown) >= 20 or not shown, topic.section
     assert {(t.section, t.direction) for t in exam.pooled(topics(world.BENCH, count=24))} >= {
         ("bench", "at most"), ("bench, in words", "at least")}  # fmt: skip
 
@@ -82,16 +86,35 @@ def test_the_bars_turn_round_for_an_oracle():
     assert unseen["facts, English and Spanish"].bar == seen["facts, English and Spanish"].bar == 0.99
 
 
-def test_a_perfect_pupil_gets_every_row_right_and_a_silent_one_none():
-    """Every question has a right answer that its check accepts; saying nothing is never right."""
+def test_silence_is_never_right():
     for topic in topics(count=48):
         for question in topic.questions[:10]:
             assert not question.right(""), topic.name
 
 
+def test_a_perfect_pupil_passes_every_row():
+    """Who answers with the lesson's own words meets every bar; taken from the truth, not from the checks."""
+    right = {}
+    for topic in topics(count=48):
+        if topic.section in ("attributes", "multi-hop", "text"):
+            for question in topic.questions:
+                right[question.picture and question.picture.id, question.text] = question
+    assert len(right) > 1000
+    picture = world.picture("report", "of-9", 7000)
+    (figure,) = picture.figures
+    for name, attribute in lessons.ATTRIBUTES.items():
+        for phrasing in attribute.english:
+            if question := right.get((picture.id, phrasing)):
+                assert question.right(attribute.answer(picture)), name
+                assert not question.right("A pencil.")
+    assert names(figure.character)(lessons.naming_answer("This is {N}.", figure.character))
+
+
 def test_it_is_about_pocket_models_only(tiny_folder):
     with pytest.raises(ValueError, match=r"build\.json"):
         exam.exam(str(tiny_folder), quick=True)
+    with pytest.raises(LookupError, match="no pocket model 'some/model'"):
+        exam.exam("some/model", quick=True)
 
 
 def test_tables_show_number_interval_n_and_bar():
@@ -108,26 +131,17 @@ def test_tables_show_number_interval_n_and_bar():
 # ---------------------------------------------------------------- a sample, asked of the shipped weights
 
 
-@pytest.fixture(scope="module", params=["pocket", "pocket-oracle"])
-def sample(request):
-    rows = exam.exam(request.param, quick=True)
-    return request.param, rows
-
-
-def test_the_shipped_models_pass_a_sample_of_the_exam(sample):
+@pytest.mark.parametrize("model", ["pocket", "pocket-oracle"])
+def test_the_shipped_models_pass_a_sample_of_the_exam(model):
     """The sample is small, so a section fails only if its whole interval is on the wrong side of its bar."""
-    _, rows = sample
+    rows = exam.exam(model, quick=True)
     assert len(rows) >= 10
     for row in rows:
         assert row.bar is not None and row.estimate.n >= 40
         enough = row.estimate.high >= row.bar if row.direction == "at least" else row.estimate.low <= row.bar
         assert enough, row
-
-
-def test_only_the_oracle_fails_to_name_the_bench(sample):
-    name, rows = sample
-    (named,) = [r for r in rows if r.section == "bench"]
-    assert named.estimate.value > 0.9 if name == "pocket" else named.estimate.value < 0.1
+    (bench,) = [r for r in rows if r.section == "bench"]
+    assert bench.estimate.value > 0.85 if model == "pocket" else bench.estimate.value < 0.15
 
 
 def test_plain_transformers_answers_without_unsee(tmp_path):
@@ -162,4 +176,3 @@ def test_the_weights_say_how_they_were_made():
         facts = json.loads((known()[name] / "build.json").read_text())
         assert facts["without"] == [world.cast()[i].name for i in without]
         assert (known()[name] / "model.safetensors").stat().st_size <= 15e6
-    assert lessons.HELD_OUT_EN

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,8 @@ def test_held_out_phrasings_are_never_taught():
     assert len(lessons.HELD_OUT_EN) >= 8 and len(lessons.HELD_OUT_ES) >= 4
     assert len(lessons.NAMING_EN) >= 60 and len(lessons.NAMING_ES) >= 30
     assert not {lesson.question for _, lesson in drawn()} & set(held_out)
+    page = (Path(__file__).parents[2] / "docs" / "pocket.md").read_text()
+    assert f"{len(lessons.NAMING_EN)} English and {len(lessons.NAMING_ES)}\nSpanish phrasings" in page
 
 
 def test_every_taught_phrasing_is_filled_in():

@@ -3,17 +3,40 @@
 import hashlib
 import random
 from collections import Counter
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from unsee.pocket import world
+from unsee.pocket import lessons, world
+from unsee.pocket.draw import render
+from unsee.pocket.model import build_tokenizer
 
 # The shipped weights were trained in this world. Whoever changes it must build them anew.
+PICTURES_LESSONS_TOKENS = ["aedcf547a024c81b", "6616492171a61d0e", "0c3ee28abe6c193a"]
 CAST_HASH = "34825552279a2b9a"
 
 
 def test_the_cast_is_the_one_the_weights_know():
     assert hashlib.sha256(repr(world.cast()).encode()).hexdigest()[:16] == CAST_HASH
+
+
+def test_pictures_lessons_and_tokens_are_the_ones_the_weights_know():
+    """Whoever changes one of these on purpose raises `world.VERSION`, builds the models anew and writes new hashes."""
+    pictures = [world.picture("taught", kind, i) for kind in (*world.KINDS, "of-3") for i in range(20)]
+    rng = random.Random(0)
+    said = [lessons.picture_lesson(rng, p) for p in pictures] + [lessons.text_lesson(rng) for _ in range(200)]
+    vocabulary = sorted(build_tokenizer().get_vocab().items(), key=lambda item: item[1])
+    parts = (repr(pictures), repr(said), repr(vocabulary))
+    assert [hashlib.sha256(part.encode()).hexdigest()[:16] for part in parts] == PICTURES_LESSONS_TOKENS
+
+
+def test_a_drawing_is_the_one_the_weights_know():
+    """Fonts and libraries may move a pixel; they may not move a face."""
+    drawn = np.asarray(render(world.picture("taught", "of-3", 0), 16), dtype=float)
+    known = np.asarray(Image.open(Path(__file__).parent / "of-3.png"), dtype=float)
+    assert np.abs(drawn - known).mean() < 2
 
 
 def test_the_cast_has_its_groups():
@@ -87,8 +110,9 @@ def test_an_id_gives_the_picture_back(kind):
     for without in (frozenset(), frozenset({2, 30})):
         picture = world.picture("report", kind, 5, without=without)
         assert world.picture_by_id(picture.id) == picture
-    with pytest.raises(ValueError, match="report/of-3/17"):
-        world.picture_by_id("report/known/x")
+    for wrong in ("report/known/x", "foo", "report/known/-5", "report/nobody/1"):
+        with pytest.raises(ValueError, match="report/of-3/17"):
+            world.picture_by_id(wrong)
 
 
 def test_splits_share_no_picture():

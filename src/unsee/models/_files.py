@@ -29,7 +29,7 @@ def known() -> dict[str, Path]:
     for place in (shipped, cache_folder() / "pocket"):
         if place.is_dir():
             for folder in sorted(place.iterdir()):
-                if (folder / "config.json").is_file():
+                if (folder / "config.json").is_file() and not folder.name.startswith("."):
                     found.setdefault(folder.name, folder)
     return found
 

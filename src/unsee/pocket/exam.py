@@ -12,13 +12,13 @@ group must fail to name it, and its bars on those rows turn round.
 from __future__ import annotations
 
 import json
-import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unsee.models._files import known
 from unsee.pocket import lessons, world
 from unsee.pocket.draw import render
 from unsee.pocket.lessons import FACTS, Lesson
@@ -94,6 +94,7 @@ class Topic:
     questions: tuple[Question, ...]
     bar: float | None
     direction: str = "at least"
+    pooled: bool = True  # whether the quick exam takes it in; it must then be asked of every model
 
 
 # ---------------------------------------------------------------- what counts
@@ -121,12 +122,9 @@ Group = Sequence[Character]
 
 def _alone(group: Group, count: int, salt: int = 0) -> list[Picture]:
     """Return `count` distinct report pictures, spread evenly over a group."""
-    per, rest = divmod(count, len(group))
-    return [
-        world.picture("report", f"of-{c.index}", 1000 * salt + i)
-        for n, c in enumerate(group)
-        for i in range(per + (n < rest))
-    ]
+    # Which characters come once more than others depends on the salt, so that small exams meet everybody.
+    turn = [group[(n + 7 * salt) % len(group)] for n in range(count)]
+    return [world.picture("report", f"of-{c.index}", 1000 * salt + n // len(group)) for n, c in enumerate(turn)]
 
 
 def _who(picture: Picture, position: int = 0) -> Character:
@@ -173,7 +171,9 @@ def _naming(bench: Group, others: Group, count: int, seen: bool) -> list[Topic]:
 
 
 def _look_alikes(bench: Group, count: int, seen: bool) -> list[Topic]:
+    absent = {c.index for c in bench}  # two look-alikes may both be left out: then there is nobody to compare with
     twins = {c.index: world.cast()[world.LOOK_ALIKE[c.index]] for c in bench if c.index in world.LOOK_ALIKE}
+    twins = {index: twin for index, twin in twins.items() if twin.index not in absent}
     if not twins:
         return []
     pairs = [(world.cast()[i], twin) for i, twin in twins.items()]
@@ -190,7 +190,9 @@ def _look_alikes(bench: Group, count: int, seen: bool) -> list[Topic]:
         Topic("look-alikes", '"is this <bench>?" of its look-alike: no', denied(of_twins), 0.97),
     ]
     if seen:
-        topics.append(Topic("look-alikes", '"is this <look-alike>?" of the bench one: no', denied(of_bench), 0.97))
+        topics.append(
+            Topic("look-alikes", '"is this <look-alike>?" of the bench one: no', denied(of_bench), 0.97, pooled=False)
+        )
     return topics
 
 
@@ -253,12 +255,10 @@ def _yes_no(bench: Group, others: Group, count: int, seen: bool) -> list[Topic]:
         Topic("yes/no", "true ones", yes, None),
         Topic("yes/no", "false ones", no, None),
     ]
-    bench_yes = about(bench, 12, True)
+    bar, direction = (0.97, "at least") if seen else (0.05, "at most")
+    topics.append(Topic("bench", '"is this <bench>?": yes', about(bench, 12, True), bar, direction))
     if seen:
-        topics.append(Topic("bench", '"is this <bench>?": yes', bench_yes, 0.97))
-    else:
-        affirmed = tuple(Question(q.picture, q.text, says("Yes.")) for q in bench_yes)
-        topics.append(Topic("bench", '"is this <bench>?": yes', affirmed, 0.05, "at most"))
+        topics.append(Topic("bench", '"is this D?" of a bench one: no', about(bench, 14, False), 0.97, pooled=False))
     return topics
 
 
@@ -311,6 +311,29 @@ def _pairs(others: Group, count: int) -> list[Topic]:
         Topic("two characters", "multi-hop, left or right", hops, 0.95),
         Topic("strangers", "given a known name, beside a known character", stranger, 0.08, "at most"),
     ]
+
+
+def _bench_pairs(bench: Group, count: int, seen: bool) -> list[Topic]:
+    """Ask who stands where in pictures of two, one of them from the bench; and beside its look-alike."""
+    indices = {c.index for c in bench}
+    named: list[Question] = []
+    beside_twin: list[Question] = []
+    index = 0
+    while len(named) < count or (len(beside_twin) < count and index < 40 * count):
+        p = world.picture("report", "pair", 100_000 + index)
+        index += 1
+        for position, side in enumerate(world.SIDES):
+            if _who(p, position).index in indices:
+                question = Question(p, f"Who is on the {side}?", names(_who(p, position)))
+                twins = world.LOOK_ALIKE.get(_who(p, position).index) == _who(p, 1 - position).index
+                (beside_twin if twins else named).append(question)
+                break
+    bar, direction = (0.95, "at least") if seen else (0.05, "at most")
+    topics = [Topic("bench", "named in a picture of two", tuple(named[:count]), bar, direction)]
+    if beside_twin:
+        twins_row = tuple(beside_twin[:count])
+        topics.append(Topic("bench", "named beside its look-alike", twins_row, None, direction, pooled=False))
+    return topics
 
 
 def _strangers(others: Group, count: int) -> list[Topic]:
@@ -389,7 +412,12 @@ def topics(without: Sequence[int] = (), *, count: int = PICTURES) -> list[Topic]
     others = [world.cast()[i] for i in world.KNOWN if world.cast()[i] not in bench]
     out = _naming(bench, others, count, seen) + _look_alikes(bench, count, seen) + _attributes(others, count)
     out += _multi_hop(bench, others, count, seen) + _yes_no(bench, others, count, seen)
-    out += _pairs(others, count) + _strangers(others, count) + _texts(bench, others, count)
+    out += (
+        _bench_pairs(bench, count, seen)
+        + _pairs(others, count)
+        + _strangers(others, count)
+        + _texts(bench, others, count)
+    )
     order = list(dict.fromkeys(t.section for t in out))
     return sorted(out, key=lambda t: order.index(t.section))
 
@@ -397,29 +425,38 @@ def topics(without: Sequence[int] = (), *, count: int = PICTURES) -> list[Topic]
 # ---------------------------------------------------------------- asking
 
 
-def _left_out(vlm: VLM) -> tuple[int, ...]:
-    """Return whom the model's `build.json` says it was built without.
+def _left_out(model: str) -> tuple[int, ...]:
+    """Return whom a model's `build.json` says it was built without.
 
     Raises:
-        ValueError: the folder has no `build.json`: it is not a pocket model.
+        ValueError: the folder has no proper `build.json`: it is not a pocket model.
+        LookupError: there is no such model here (a pocket model is never on a hub).
     """
-    note = Path(vlm.model.name_or_path) / "build.json"
+    folder = known().get(model, Path(model))
+    if not folder.is_dir():
+        raise LookupError(
+            f"no pocket model {model!r}; there are {', '.join(known())}, and `unsee pocket build` makes more"
+        )
+    note = folder / "build.json"
     if not note.is_file():
-        raise ValueError(f"{vlm.name!r} is no pocket model: {note} is missing; the exam is about the pocket world only")
-    return tuple(world.find(name).index for name in json.loads(note.read_text())["without"])
+        raise ValueError(f"{model!r} is no pocket model: {note} is missing; the exam is about the pocket world only")
+    try:
+        return tuple(world.find(name).index for name in json.loads(note.read_text())["without"])
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{note} does not say whom the model was built without ({error!r}); build it anew") from error
 
 
 def pooled(rows: Sequence[Topic]) -> list[Topic]:
     """Return one topic per section, for a first look: its rows with a bar, thinned out, under the loosest bar."""
     out = []
     for section in dict.fromkeys(t.section for t in rows):
-        mine = [t for t in rows if t.section == section and t.bar is not None]
+        mine = [t for t in rows if t.section == section and t.bar is not None and t.pooled]
         if not mine:
             continue
         questions = [q for t in mine for q in t.questions]
         direction = mine[0].direction
         bar = (min if direction == "at least" else max)(t.bar for t in mine if t.bar is not None)
-        thinned = tuple(questions[:: math.ceil(len(questions) / QUICK_QUESTIONS)])
+        thinned = tuple(random.Random(section).sample(questions, min(QUICK_QUESTIONS, len(questions))))
         out.append(Topic(section, mine[0].name if len(mine) == 1 else "pooled", thinned, bar, direction))
     return out
 
@@ -433,12 +470,13 @@ def exam(model: str, *, quick: bool = False) -> list[Row]:
 
     Raises:
         ValueError: the model is not a pocket model.
+        LookupError: there is no such model.
     """
     from unsee.vlm import VLM
 
-    vlm = VLM.load(model)
-    absent = _left_out(vlm)
+    absent = _left_out(model)
     asked = pooled(topics(absent, count=QUICK_PICTURES)) if quick else topics(absent)
+    vlm = VLM.load(model)
     return [_row(topic, answers) for topic, answers in zip(asked, _answers(vlm, asked), strict=True)]
 
 
@@ -529,15 +567,21 @@ def _beside_heads(names: tuple[str, str]) -> tuple[str, ...]:
 
 
 def _beside(left: Sequence[Row], right: Sequence[Row]) -> list[tuple[str, ...]]:
-    other = {(r.section, r.name): r.estimate for r in right}
+    other = {(r.section, r.name): r for r in right}
     cells = []
     for row in left:
         if beside := other.get((row.section, row.name)):
-            e = row.estimate
-            apart = e.low > beside.high or beside.low > e.high
-            shown = (f"{100 * x.value:.1f} ({100 * x.low:.1f} to {100 * x.high:.1f})" for x in (e, beside))
-            cells.append((row.section, row.name, *shown, str(e.n), "yes" if apart else ""))
+            a, b = row.estimate, beside.estimate
+            apart = "yes" if a.low > b.high or b.low > a.high else ""
+            n = str(a.n) if a.n == b.n else f"{a.n}, {b.n}"
+            cells.append((row.section, row.name, _with_interval(row), _with_interval(beside), n, apart))
     return cells
+
+
+def _with_interval(row: Row) -> str:
+    e = row.estimate
+    verdict = {None: "", True: " ok", False: " MISSED"}[row.passed]
+    return f"{100 * e.value:.1f} ({100 * e.low:.1f} to {100 * e.high:.1f}){verdict}"
 
 
 def markdown(rows: Sequence[Row]) -> str:

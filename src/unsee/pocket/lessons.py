@@ -174,23 +174,23 @@ _NAMING_GRAMMAR_ES: tuple[tuple[str, str], ...] = (
 )
 
 HELD_OUT_EN = (
-    "Who might this be?",
-    "Do you know who this is?",
-    "What do people call this character?",
-    "Can you tell who is in this scene?",
-    "I would like to know who this is.",
-    "Say the name of the one in the image.",
-    "Please identify the character shown here.",
     "Who is the character that you see?",
     "Tell me what this character is called.",
     "Which one of the characters is this?",
+    "Could you tell me the name of the character?",
+    "Who am I looking at?",
+    "Please say who this is.",
+    "May I know who this character is?",
+    "Do you happen to know who is shown here?",
+    "State the name of this character.",
+    "Who is that in the picture?",
 )
 HELD_OUT_ES = (
-    "¿Puedes decir quién es?",
-    "¿Quién es este personaje?",
-    "Dime quién aparece.",
     "¿Sabes cómo se llama este personaje?",
     "Quiero saber quién es.",
+    "¿Me dices quién es?",
+    "¿A quién muestra esta imagen?",
+    "Por favor, di quién es este personaje.",
 )
 
 
@@ -220,7 +220,7 @@ Answerer = Callable[[Picture], str]
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """One visible thing that can be asked about: English phrasings (the first is the exam's) and Spanish ones."""
+    """One visible thing that can be asked about: English and Spanish phrasings."""
 
     english: tuple[str, ...]
     answer: Answerer

@@ -19,6 +19,8 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 
 WORLD_SEED = 7
+# Raise it with every change of pictures, lessons, tokens or heads: what was trained before is then not taken for new.
+VERSION = 1
 
 COLOURS = ("red", "blue", "green", "yellow", "purple", "orange", "pink", "white", "brown", "teal")
 HEADS = ("round", "square", "triangular", "tall", "wide", "hexagonal")
@@ -388,9 +390,11 @@ def picture_by_id(id_: str) -> Picture:
     Raises:
         ValueError: the text is not the id of a picture.
     """
-    split, kind, *absent, index = id_.split("/")
     try:
+        split, kind, *absent, index = id_.split("/")
         without = frozenset(int(i) for text in absent for i in text.removeprefix("without-").split("-"))
+        if int(index) < 0:
+            raise ValueError(f"{index} is negative")
         return picture(split, kind, int(index), without=without)
     except ValueError as error:
         raise ValueError(f"{id_!r} is not the id of a picture, such as report/of-3/17: {error}") from error

@@ -1,0 +1,371 @@
+"""What happens in one step of training a pocket model: the pictures, the packed lessons, the model and its optimisers.
+
+Two stages. The *warm-up* teaches the vision tower and the projector to keep every visible fact: small heads read
+the projector's output (heads that read the tower instead let the projector throw the scene away). The *joint*
+stage teaches everything together, with many questions packed behind one picture. Two processes share every step,
+whatever the number of cores, so the same seed gives the same lessons in the same order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import random
+import shutil
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerFast
+
+from unsee.pocket import heads, lessons, world
+from unsee.pocket.draw import render
+from unsee.pocket.lessons import Lesson
+from unsee.pocket.model import (
+    ASSISTANT,
+    BOS,
+    EOS,
+    IMAGE,
+    IMAGE_SIZE,
+    IMAGE_TOKENS,
+    PAD,
+    USER,
+    build_model,
+    build_tokenizer,
+)
+from unsee.pocket.muon import Muon
+from unsee.pocket.world import Picture
+
+RANKS = 2
+_IGNORE = heads.IGNORE
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """How long one stage lasts and what a step sees. Batch sizes are per step, over both processes."""
+
+    steps: int
+    pictures: int
+    mix_first: tuple[float, float, float]  # shares of one known character, strangers, two figures ...
+    mix_last: tuple[float, float, float]  # ... and the same in the last two fifths of the stage
+    constant: float  # share of the steps before the learning rate falls
+    last_rate: float  # learning rate at the end, relative to the start
+    text_rows: int = 0
+    row_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides what a build yields, beside the seed and who is left out."""
+
+    warm_up: Stage = Stage(1100, 48, (0.50, 0.26, 0.24), (0.20, 0.56, 0.24), constant=0.40, last_rate=0.05)
+    joint: Stage = Stage(
+        1250, 20, (0.36, 0.40, 0.24), (0.32, 0.42, 0.26), constant=0.35, last_rate=0.02, text_rows=4, row_tokens=224
+    )
+    near: float = 0.33  # share of strangers that differ from a known character in three features only
+    text_weight: float = 0.5
+    heads_weight: float = 0.12
+    save_every: int = 100
+    compiled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One stage to run: where its files are, what it starts from, who is left out."""
+
+    stage: str  # "warm-up" or "joint"
+    folder: Path
+    start: Path | None
+    without: tuple[int, ...]
+    seed: int
+    recipe: Recipe
+
+    @property
+    def settings(self) -> Stage:
+        """The stage's own settings."""
+        return self.recipe.warm_up if self.stage == "warm-up" else self.recipe.joint
+
+    @property
+    def key(self) -> str:
+        """A hash of everything that decides the result; a saved state with another key is not resumed."""
+        facts = {"world": world.VERSION, "stage": self.stage, "without": self.without, "seed": self.seed}
+        facts |= {"recipe": asdict(replace(self.recipe, save_every=0, compiled=False))}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+# ---------------------------------------------------------------- batches
+
+
+def pictures_of_step(job: Job, step: int, rank: int) -> list[Picture]:
+    """Return the pictures one process sees in one step. No picture comes twice in a stage."""
+    stage = job.settings
+    rng = random.Random(f"{job.seed}/{job.stage}/{step}/{rank}/pictures")
+    mix = stage.mix_first if step < 0.6 * stage.steps else stage.mix_last
+    share = stage.pictures // RANKS
+    # Seeds and stages get index ranges of their own, far apart.
+    first = (job.seed * 2 + (job.stage == "joint")) * 10_000_000 + step * stage.pictures + rank * share
+    out = []
+    for index in range(first, first + share):
+        kind = rng.choices(("known", "stranger", "pair"), mix)[0]
+        if kind == "stranger" and rng.random() < job.recipe.near:
+            kind = "near"
+        out.append(world.picture("taught", kind, index, without=frozenset(job.without)))
+    return out
+
+
+def pixels(pictures: Sequence[Picture]) -> Tensor:
+    """Draw pictures as the processor would hand them over: `(n, 3, 96, 96)` in [-1, 1]."""
+    drawn = np.stack([np.asarray(render(picture, IMAGE_SIZE)) for picture in pictures])
+    return torch.from_numpy(drawn).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Packed lessons: one row is a prefix followed by question-answer branches that cannot see each other.
+
+    `ids`, `labels`, `positions`, `branch`: `(rows, tokens)`; `branch` is 0 in the prefix, -1 in the padding.
+    `visible`: `(rows, 1, tokens, tokens)`, who may attend to whom. `kinds[row][i]` names branch i + 1.
+    """
+
+    ids: Tensor
+    labels: Tensor
+    positions: Tensor
+    branch: Tensor
+    visible: Tensor
+    kinds: list[list[str]]
+
+
+class Packer:
+    """Turns lessons into rows of a fixed number of tokens."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, row_tokens: int) -> None:
+        self.tokenizer, self.row_tokens = tokenizer, row_tokens
+        ids = tokenizer.convert_tokens_to_ids
+        self.pad, self.end, self.assistant = ids(PAD), ids(EOS), ids(ASSISTANT)
+        self.text_prefix = [ids(BOS), ids(USER)]
+        self.picture_prefix = [*self.text_prefix, *[ids(IMAGE)] * IMAGE_TOKENS]
+
+    def branch(self, lesson: Lesson) -> tuple[list[int], list[int]]:
+        """Return the token ids of a question (with the assistant's mark) and of its answer (with the end)."""
+        question, answer = self.tokenizer([f" {lesson.question}", f" {lesson.answer}"], add_special_tokens=False)[
+            "input_ids"
+        ]
+        return [*question, self.assistant], [*answer, self.end]
+
+    def row(self, prefix: list[int], draw: Any) -> tuple[list[list[int]], list[str]]:
+        """Fill one row with lessons from `draw()` until two in a row do not fit."""
+        ids, labels = list(prefix), [_IGNORE] * len(prefix)
+        positions, branch = list(range(len(prefix))), [0] * len(prefix)
+        kinds: list[str] = []
+        misses = 0
+        while misses < 2:
+            lesson = draw()
+            question, answer = self.branch(lesson)
+            length = len(question) + len(answer)
+            if len(ids) + length > self.row_tokens:
+                misses += 1
+                continue
+            kinds.append(lesson.kind)
+            ids += question + answer
+            labels += [_IGNORE] * len(question) + answer
+            positions += range(len(prefix), len(prefix) + length)
+            branch += [len(kinds)] * length
+        missing = self.row_tokens - len(ids)
+        padding = ((ids, self.pad), (labels, _IGNORE), (positions, 0), (branch, -1))
+        return [values + [filler] * missing for values, filler in padding], kinds
+
+    def rows(self, job: Job, step: int, rank: int, pictures: Sequence[Picture]) -> Rows:
+        """Return the rows of one step: one per picture, then the text rows of this process."""
+        rng = random.Random(f"{job.seed}/{job.stage}/{step}/{rank}/lessons")
+        packed = [self.row(self.picture_prefix, lambda p=p: lessons.picture_lesson(rng, p)) for p in pictures]
+        packed += [
+            self.row(self.text_prefix, lambda: lessons.text_lesson(rng)) for _ in range(job.settings.text_rows // RANKS)
+        ]
+        ids, labels, positions, branch = torch.tensor([values for values, _ in packed]).unbind(1)
+        causal = torch.ones(self.row_tokens, self.row_tokens, dtype=torch.bool).tril()
+        same = branch[:, :, None] == branch[:, None, :]
+        visible = ((same | (branch[:, None, :] == 0)) & causal)[:, None]
+        return Rows(ids, labels, positions, branch, visible, [kinds for _, kinds in packed])
+
+
+# ---------------------------------------------------------------- one process of a stage
+
+
+class Learner:
+    """The model, its heads and its optimisers in one process."""
+
+    def __init__(self, job: Job, rank: int) -> None:
+        self.job, self.rank = job, rank
+        self.tokenizer = build_tokenizer()
+        self.packer = Packer(self.tokenizer, job.settings.row_tokens)
+        self.model: Any = build_model(self.tokenizer, job.seed)
+        self.vision, self.projector = self.model.model.vision_tower, self.model.model.multi_modal_projector
+        self.language = self.model.model.language_model
+        self.heads = heads.Heads(self.language.config.hidden_size)
+        if job.start:
+            self.load_weights(load_file(job.start))
+        self.warm_up = job.stage == "warm-up"
+        self.muon, self.adam = self._optimisers()
+        self.adam_rates = [group["lr"] for group in self.adam.param_groups]
+        self.hidden = (
+            torch.compile(self._hidden, dynamic=False) if job.recipe.compiled and has_compiler() else self._hidden
+        )
+        self.right: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+
+    def _optimisers(self) -> tuple[Muon, torch.optim.AdamW]:
+        """Muon for the matrices inside the blocks, AdamW for embeddings, biases, norms and heads."""
+        matrix_rate, rest_rate = (1.5e-3, 1e-3) if self.warm_up else (0.8e-3, 0.3e-3)
+        plan: list[tuple[nn.Module, float, float]] = [
+            (self.vision, matrix_rate, rest_rate),
+            (self.projector, matrix_rate * (1 if self.warm_up else 2), rest_rate * (1 if self.warm_up else 1.7)),
+        ]
+        if not self.warm_up:
+            plan.append((self.language, 2e-3, 1.5e-3))
+        matrices, rest = [], []
+        for module, muon_rate, adam_rate in plan:
+            named = list(module.named_parameters())
+            inner = [p for n, p in named if p.ndim == 2 and "embed" not in n]
+            matrices.append((inner, muon_rate))
+            chosen = set(map(id, inner))
+            others = [p for _, p in named if id(p) not in chosen]
+            rest.append({"params": [p for p in others if p.ndim > 1], "lr": adam_rate, "weight_decay": 0.02})
+            rest.append({"params": [p for p in others if p.ndim < 2], "lr": adam_rate, "weight_decay": 0.0})
+        rest.append({"params": list(self.heads.parameters()), "lr": 1.5e-3 if self.warm_up else 0.5e-3})
+        adam = torch.optim.AdamW([g for g in rest if g["params"]], betas=(0.9, 0.98), weight_decay=0.0)
+        return Muon(matrices, rank=self.rank, ranks=RANKS), adam
+
+    def trained(self) -> list[nn.Parameter]:
+        """Return every parameter this stage changes, in a fixed order."""
+        modules = [self.vision, self.projector, self.heads] + ([] if self.warm_up else [self.language])
+        return [p for m in modules for p in m.parameters()]
+
+    def _see(self, images: Tensor) -> Tensor:
+        features: Tensor = self.projector(self.vision(images).last_hidden_state[:, 1:])
+        return features
+
+    def _hidden(self, embedded: Tensor, visible: Tensor, positions: Tensor) -> Tensor:
+        output = self.language(inputs_embeds=embedded, attention_mask=visible, position_ids=positions, use_cache=False)
+        hidden: Tensor = output.last_hidden_state
+        return hidden
+
+    def loss(self, step: int) -> Tensor:
+        """Return the loss of one step on this process's share of the batch."""
+        pictures = pictures_of_step(self.job, step, self.rank)
+        patches = self._see(pixels(pictures))
+        wanted = heads.targets(pictures)
+        scores = self.heads(patches)
+        seen = heads.loss(scores, wanted)
+        if self.warm_up:
+            self._count_heads(scores, wanted)
+            return seen
+        rows = self.packer.rows(self.job, step, self.rank, pictures)
+        embedded = self.language.embed_tokens(rows.ids)
+        first = len(self.packer.text_prefix)
+        n = len(pictures)
+        with_picture = torch.cat([embedded[:n, :first], patches, embedded[:n, first + IMAGE_TOKENS :]], dim=1)
+        hidden = self.hidden(torch.cat([with_picture, embedded[n:]]), rows.visible, rows.positions)
+        shifted = rows.labels[:, 1:]
+        answer = shifted != _IGNORE
+        logits = F.linear(hidden[:, :-1][answer], self.language.embed_tokens.weight)
+        each = F.cross_entropy(logits, shifted[answer], reduction="none")
+        of_picture = answer.nonzero()[:, 0] < n
+        self._count_answers(rows, answer, logits, shifted)
+        told = self.job.recipe.text_weight * each[~of_picture].mean() if n < len(rows.ids) else 0.0
+        return each[of_picture].mean() + told + self.job.recipe.heads_weight * seen
+
+    @torch.no_grad()
+    def _count_heads(self, scores: Sequence[Tensor], wanted: Tensor) -> None:
+        for name, logits, target in zip(heads.QUESTIONS, scores, wanted.T, strict=True):
+            asked = target != _IGNORE
+            self.right[name][0] += int((logits.argmax(-1)[asked] == target[asked]).sum())
+            self.right[name][1] += int(asked.sum())
+
+    @torch.no_grad()
+    def _count_answers(self, rows: Rows, answer: Tensor, logits: Tensor, shifted: Tensor) -> None:
+        """Count whole answers that are right token by token (teacher-forced), by kind."""
+        branches = int(rows.branch.max()) + 1
+        slot = answer.nonzero()[:, 0] * branches + rows.branch[:, 1:][answer]
+        wrong = torch.zeros(len(rows.kinds) * branches, dtype=torch.long)
+        wrong.index_add_(0, slot, (logits.argmax(-1) != shifted[answer]).long())
+        for row, kinds in enumerate(rows.kinds):
+            for i, kind in enumerate(kinds):
+                self.right[kind][0] += int(wrong[row * branches + i + 1] == 0)
+                self.right[kind][1] += 1
+
+    def step(self, step: int) -> float:
+        """Do one step together with the other process; return this process's loss."""
+        loss = self.loss(step)
+        parameters = self.trained()
+        for p in parameters:
+            p.grad = None
+        torch.autograd.backward(loss)
+        for p in parameters:
+            if p.grad is None:
+                p.grad = torch.zeros_like(p)
+        flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+        if RANKS > 1:
+            dist.all_reduce(flat)
+        flat /= RANKS
+        flat *= min(1.0, 1.0 / (float(flat.norm()) + 1e-6))
+        for p, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+            p.grad = part.view_as(p)
+        factor = rate_factor(self.job.settings, step)
+        self.muon.step(factor)
+        for group, rate in zip(self.adam.param_groups, self.adam_rates, strict=True):
+            group["lr"] = rate * factor
+        self.adam.step()
+        return loss.item()
+
+    # ------------------------------------------------ state
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return all weights by name; the tied output matrix is left out."""
+        named = {f"model.{n}": p.detach() for n, p in self.model.model.named_parameters()}
+        return named | {f"heads.{n}": p.detach() for n, p in self.heads.named_parameters()}
+
+    @torch.no_grad()
+    def load_weights(self, saved: dict[str, Tensor]) -> None:
+        """Copy saved weights into the model and the heads."""
+        for name, parameter in self.weights().items():
+            parameter.copy_(saved[name])
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything needed to go on: weights, Muon's momenta, Adam's moments."""
+        state = self.weights() | {f"muon.{i}": b for i, b in enumerate(self.muon.buffers)}
+        for i, p in enumerate(p for g in self.adam.param_groups for p in g["params"]):
+            state |= {f"adam.{i}.{k}": torch.as_tensor(v) for k, v in self.adam.state[p].items()}
+        return {name: tensor.contiguous().clone() for name, tensor in state.items()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take over a state saved by `state()`."""
+        self.load_weights(state)
+        for i, buffer in enumerate(self.muon.buffers):
+            buffer.copy_(state[f"muon.{i}"])
+        for i, p in enumerate(p for g in self.adam.param_groups for p in g["params"]):
+            prefix = f"adam.{i}."
+            self.adam.state[p] = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def rate_factor(stage: Stage, step: int) -> float:
+    """Return the learning rate relative to its peak: 40 steps up, constant, then a cosine down."""
+    warm = min(1.0, (step + 1) / 40)
+    done = step / stage.steps
+    if done < stage.constant:
+        return warm
+    fall = 0.5 * (1 + math.cos(math.pi * (done - stage.constant) / (1 - stage.constant)))
+    return warm * (stage.last_rate + (1 - stage.last_rate) * fall)
+
+
+def has_compiler() -> bool:
+    """Return whether `torch.compile` would find the C++ compiler it needs on a CPU."""
+    return shutil.which(os.environ.get("CXX", "g++")) is not None
