@@ -3,12 +3,13 @@
 import json
 import math
 import random
+import threading
+import types
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
 from safetensors.torch import load_file
 
 from unsee.files import locked
@@ -16,7 +17,7 @@ from unsee.pocket import build, heads, lessons, teach, world
 from unsee.pocket.draw import render
 from unsee.pocket.model import IMAGE_TOKENS, build_model, build_processor, build_tokenizer
 from unsee.pocket.muon import Muon, orthogonalise
-from unsee.pocket.teach import Job, Learner, Packer, Recipe, Stage
+from unsee.pocket.teach import Job, Learner, Packer, Recipe, Shared, Stage
 
 TINY = Recipe(
     warm_up=Stage(4, 4, (0.4, 0.3, 0.3), (0.4, 0.3, 0.3), constant=0.5, last_rate=0.1),
@@ -31,12 +32,9 @@ def tokenizer():
     return build_tokenizer()
 
 
-@pytest.fixture
-def one_process(tmp_path):
-    """A process group of one, so that a learner can be run inside the test."""
-    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
+def learner(stage):
+    """A learner that is its stage's only process."""
+    return Learner(job(stage), 0, Shared.allocate(job(stage), threading.Barrier(1), processes=1))
 
 
 def job(stage="joint", folder=Path("."), without=(), recipe=TINY, start=None):
@@ -230,8 +228,8 @@ def test_orthogonalised_matrices_have_singular_values_near_one(shape):
     assert (inner.diagonal(dim1=1, dim2=2) > 0).all()
 
 
-def test_muon_shares_its_work_without_changing_the_result(monkeypatch):
-    """The updates of two processes that do half each add up to those of one that does all."""
+def test_muon_shares_its_work_without_changing_the_result():
+    """What two processes do, half each, is what one process does alone."""
     torch.manual_seed(0)
     starts, gradients = torch.randn(5, 8, 8), torch.randn(5, 8, 8)
 
@@ -242,12 +240,34 @@ def test_muon_shares_its_work_without_changing_the_result(monkeypatch):
         Muon([(parameters, 0.1)], rank=rank, ranks=ranks).step(1.0)
         return torch.stack([p.detach() for p in parameters])
 
-    whole = stepped(0, 1)
-    monkeypatch.setattr(dist, "all_reduce", lambda tensor: tensor)
-    decayed = starts * (1 - 0.1 * 0.05)
-    halves = [stepped(rank, 2) - decayed for rank in (0, 1)]
-    torch.testing.assert_close(halves[0] + halves[1], whole - decayed)
-    assert not torch.allclose(halves[0], whole - decayed)
+    whole, first, second = stepped(0, 1), stepped(0, 2), stepped(1, 2)
+    torch.testing.assert_close(first[0::2], whole[0::2])
+    torch.testing.assert_close(second[1::2], whole[1::2])
+    assert torch.equal(first[1::2], starts[1::2]) and torch.equal(second[0::2], starts[0::2])
+    assert not torch.allclose(whole, starts)
+
+
+def test_two_processes_average_their_gradients_and_clip_them():
+    """Gradients 3 and 5 everywhere: the mean is 4, its norm 4 sqrt(n), so each entry becomes 1 / sqrt(n)."""
+    barrier = threading.Barrier(2)
+    n = 10
+    shared = Shared(torch.zeros(n), torch.zeros(n), torch.zeros(2, n), torch.zeros(2), barrier)
+    results = {}
+
+    def work(rank, value):
+        p = torch.nn.Parameter(torch.zeros(n))
+        p.grad = torch.full((n,), value)
+        one = types.SimpleNamespace(sizes=[n], shared=shared, rank=rank)
+        Learner._average_gradients(one, [p])
+        results[rank] = p.grad
+
+    threads = [threading.Thread(target=work, args=(rank, value)) for rank, value in ((0, 3.0), (1, 5.0))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=20)
+    for rank in (0, 1):
+        torch.testing.assert_close(results[rank], torch.full((n,), n**-0.5), atol=1e-5, rtol=0)
 
 
 def test_the_learning_rate_rises_stays_and_falls():
@@ -262,26 +282,26 @@ def test_the_learning_rate_rises_stays_and_falls():
 
 
 @pytest.mark.parametrize("stage", ["warm-up", "joint"])
-def test_a_resumed_run_ends_where_an_unbroken_one_does(one_process, stage):
-    unbroken = Learner(job(stage), 0)
+def test_a_resumed_run_ends_where_an_unbroken_one_does(stage):
+    unbroken = learner(stage)
     for step in range(4):
         unbroken.step(step)
-    first = Learner(job(stage), 0)
+    first = learner(stage)
     for step in range(2):
         first.step(step)
-    second = Learner(job(stage), 0)
+    second = learner(stage)
     second.load_state(first.state())
     for step in (2, 3):
         second.step(step)
     for name, tensor in unbroken.weights().items():
         assert torch.equal(tensor, second.weights()[name]), name
-    fresh = Learner(job(stage), 0).weights()
+    fresh = learner(stage).weights()
     assert any(not torch.equal(tensor, fresh[name]) for name, tensor in second.weights().items())
 
 
-def test_the_loss_falls_on_one_step_repeated(one_process):
-    learner = Learner(job("joint"), 0)
-    losses = [learner.step(0) for _ in range(8)]
+def test_the_loss_falls_on_one_step_repeated():
+    one = learner("joint")
+    losses = [one.step(0) for _ in range(8)]
     assert losses[-1] < losses[0]
 
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-import torch.distributed as dist
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -31,7 +30,7 @@ from unsee.files import locked
 from unsee.models._files import cache_folder
 from unsee.pocket import world
 from unsee.pocket.model import build_model, build_processor, build_tokenizer
-from unsee.pocket.teach import RANKS, Job, Learner, Recipe, has_compiler
+from unsee.pocket.teach import RANKS, Job, Learner, Recipe, Shared, has_compiler
 
 BUNDLED = ("pocket", "pocket-oracle")
 
@@ -52,17 +51,17 @@ def _metadata(path: Path, key: str) -> dict[str, str]:
     return metadata if metadata.get("key") == key else {}
 
 
-def _run_process(rank: int, job: Job, rendezvous: str) -> None:
+def _run_process(rank: int, job: Job, shared: Shared) -> None:
     """Run one stage in one of the two processes (started by `_run_stage`)."""
     signal.signal(signal.SIGTERM, _leave)  # so that the progress bar gives the terminal back
     torch.set_num_threads(max(1, (os.cpu_count() or RANKS) // RANKS))
-    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=RANKS)
-    learner = Learner(job, rank)
+    learner = Learner(job, rank, shared)
     state_file = job.folder / f"{job.stage}.state.safetensors"
     saved = _metadata(state_file, job.key)
     done = int(saved.get("step", 0))
-    if done:
+    if done and rank == 0:
         learner.load_state(load_file(state_file))
+    shared.barrier.wait()
     report = _Report(job, done, float(saved.get("seconds", 0))) if rank == 0 else None
     try:
         for step in range(done, job.settings.steps):
@@ -83,8 +82,6 @@ def _run_process(rank: int, job: Job, rendezvous: str) -> None:
     finally:
         if report:
             report.close()
-    dist.barrier()
-    dist.destroy_process_group()
 
 
 def _leave(*_: object) -> NoReturn:
@@ -145,16 +142,17 @@ def _run_stage(job: Job) -> Path:
     if _metadata(result, job.key):
         return result
     job.folder.mkdir(parents=True, exist_ok=True)
-    with locked(job.folder, f"another build is at work on {job.folder}"), tempfile.TemporaryDirectory() as scratch:
+    with locked(job.folder, f"another build is at work on {job.folder}"):
         if not _metadata(result, job.key):  # another build may have finished it in the meantime
-            _run_processes(job, Path(scratch) / "rendezvous")
+            _run_processes(job)
         (job.folder / f"{job.stage}.state.safetensors").unlink(missing_ok=True)
     return result
 
 
-def _run_processes(job: Job, rendezvous: Path) -> None:
+def _run_processes(job: Job) -> None:
     """Run a stage in two single-threaded processes: one process with two threads waits a third of the time."""
-    processes = spawn(_run_process, (job, str(rendezvous)), nprocs=RANKS, join=False)
+    shared = Shared.allocate(job, torch.multiprocessing.get_context("spawn").Barrier(RANKS))
+    processes = spawn(_run_process, (job, shared), nprocs=RANKS, join=False)
     try:
         while not processes.join():
             pass

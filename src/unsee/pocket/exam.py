@@ -568,7 +568,7 @@ def _beside_heads(names: tuple[str, str]) -> tuple[str, ...]:
 
 def _beside(left: Sequence[Row], right: Sequence[Row]) -> list[tuple[str, ...]]:
     other = {(r.section, r.name): r for r in right}
-    cells = []
+    cells: list[tuple[str, ...]] = []
     for row in left:
         if beside := other.get((row.section, row.name)):
             a, b = row.estimate, beside.estimate

@@ -6,6 +6,7 @@ Everything is a plain transformers object, so a saved pocket model loads without
 from __future__ import annotations
 
 import random
+from functools import cache
 from typing import Any
 
 import torch
@@ -65,8 +66,9 @@ def _corpus() -> list[str]:
     return lines
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Return the byte-level BPE tokenizer; the same every time."""
+@cache
+def _trained_tokenizer() -> str:
+    """Train the byte-level BPE tokenizer, a matter of seconds; return it as JSON."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -81,8 +83,13 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
             show_progress=False,
         ),
     )
+    return str(tokenizer.to_str())
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """Return a new tokenizer; the same every time."""
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
+        tokenizer_object=Tokenizer.from_str(_trained_tokenizer()),
         bos_token=BOS,
         eos_token=EOS,
         pad_token=PAD,

@@ -1,8 +1,8 @@
 """Muon for CPUs, shared between processes.
 
 `torch.optim.Muon` orthogonalises in bfloat16, which is several times slower than float32 on processors without
-bfloat16 matrix units, and every process of a data-parallel run repeats the whole of it. Here matrices of one
-shape are orthogonalised together, in float32, and each process does only its share.
+bfloat16 matrix units, and every process of a data-parallel run would repeat the whole of it. Here matrices of one
+shape are orthogonalised together, in float32, and each process does its share of them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -42,36 +41,44 @@ class Muon:
 
     Args:
         groups: pairs of (matrices, learning rate).
-        rank: which share of the work this process does; all processes must hold equal gradients.
+        rank: which share of the matrices this process updates; the others are somebody else's work.
         ranks: number of processes.
+        momenta: `(all weights,)` zeros to keep the momenta in, in memory that the processes share; default private.
     """
 
-    def __init__(self, groups: Iterable[tuple[list[nn.Parameter], float]], *, rank: int = 0, ranks: int = 1) -> None:
-        self.rank, self.ranks = rank, ranks
+    def __init__(
+        self,
+        groups: Iterable[tuple[list[nn.Parameter], float]],
+        *,
+        rank: int = 0,
+        ranks: int = 1,
+        momenta: Tensor | None = None,
+    ) -> None:
         self.weight_decay, self.momentum = 0.05, 0.95
         by_shape: dict[tuple[int, ...], list[tuple[nn.Parameter, float]]] = defaultdict(list)
         for parameters, lr in groups:
             for parameter in parameters:
                 by_shape[tuple(parameter.shape)].append((parameter, lr))
-        self.stacks = list(by_shape.values())
-        self.buffers = [torch.zeros(len(stack), *stack[0][0].shape) for stack in self.stacks]
+        sizes = [len(stack) * stack[0][0].numel() for stack in by_shape.values()]
+        flat = torch.zeros(sum(sizes)) if momenta is None else momenta[: sum(sizes)]
+        self.buffers = [
+            part.view(len(stack), *shape)
+            for part, (shape, stack) in zip(flat.split(sizes), by_shape.items(), strict=True)
+        ]
+        mine = slice(rank, None, ranks)
+        self.work = [
+            (stack[mine], buffer[mine])
+            for stack, buffer in zip(by_shape.values(), self.buffers, strict=True)
+            if stack[mine]
+        ]
 
     @torch.no_grad()
     def step(self, factor: float) -> None:
-        """Update all matrices; `factor` multiplies every group's learning rate."""
-        updates = [torch.zeros_like(buffer) for buffer in self.buffers]
-        for stack, buffer, update in zip(self.stacks, self.buffers, updates, strict=True):
+        """Update this process's matrices; `factor` multiplies every group's learning rate."""
+        for stack, buffer in self.work:
             gradient = torch.stack([p.grad for p, _ in stack if p.grad is not None])
             buffer.lerp_(gradient, 1 - self.momentum)
-            mine = slice(self.rank, None, self.ranks)
-            if len(stack) > self.rank:
-                update[mine] = orthogonalise(gradient[mine].lerp_(buffer[mine], self.momentum))
-        if self.ranks > 1:
-            flat = torch.cat([u.flatten() for u in updates])
-            dist.all_reduce(flat)
-            for update, part in zip(updates, flat.split([u.numel() for u in updates]), strict=True):
-                update.copy_(part.view_as(update))
-        for stack, update in zip(self.stacks, updates, strict=True):
+            update = orthogonalise(gradient.lerp_(buffer, self.momentum))
             for (parameter, lr), change in zip(stack, update, strict=True):
                 rate = lr * factor
                 parameter.mul_(1 - rate * self.weight_decay)

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -201,26 +200,65 @@ class Packer:
 # ---------------------------------------------------------------- one process of a stage
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the processes of a stage have in common; they all live on one machine, so this is plain memory.
+
+    `weights` and `momenta` (Muon's): `(n,)`; `gradients`: `(processes, n)`; `norms`: `(processes,)`, squared norms of
+    the parts of the gradient each process has averaged.
+    """
+
+    weights: Tensor
+    momenta: Tensor
+    gradients: Tensor
+    norms: Tensor
+    barrier: Any
+
+    @classmethod
+    def allocate(cls, job: Job, barrier: Any, processes: int = RANKS) -> Shared:
+        """Make room for all weights of a stage."""
+        model: Any = build_model(build_tokenizer(), job.seed)
+        n = sum(p.numel() for m in (model.model, _new_heads(model)) for p in m.parameters())
+
+        def room(*size: int) -> Tensor:
+            return torch.zeros(size).share_memory_()
+
+        return cls(room(n), room(n), room(processes, n), room(processes), barrier)
+
+
+def _new_heads(model: Any) -> heads.Heads:
+    return heads.Heads(model.model.language_model.config.hidden_size)
+
+
 class Learner:
     """The model, its heads and its optimisers in one process."""
 
-    def __init__(self, job: Job, rank: int) -> None:
-        self.job, self.rank = job, rank
+    def __init__(self, job: Job, rank: int, shared: Shared) -> None:
+        self.job, self.rank, self.shared = job, rank, shared
         self.tokenizer = build_tokenizer()
         self.packer = Packer(self.tokenizer, job.settings.row_tokens)
         self.model: Any = build_model(self.tokenizer, job.seed)
         self.vision, self.projector = self.model.model.vision_tower, self.model.model.multi_modal_projector
         self.language = self.model.model.language_model
-        self.heads = heads.Heads(self.language.config.hidden_size)
+        self.heads = _new_heads(self.model)
         if job.start:
             self.load_weights(load_file(job.start))
         self.warm_up = job.stage == "warm-up"
+        self._move_into_shared_memory()
         self.muon, self.adam = self._optimisers()
         self.adam_rates = [group["lr"] for group in self.adam.param_groups]
         self.hidden = (
             torch.compile(self._hidden, dynamic=False) if job.recipe.compiled and has_compiler() else self._hidden
         )
         self.right: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+
+    def _move_into_shared_memory(self) -> None:
+        """Let all processes compute with the same weights; they were made from the same seed."""
+        self.sizes = [p.numel() for p in self.trained()]
+        for p, place in zip(self.trained(), self.shared.weights[: sum(self.sizes)].split(self.sizes), strict=True):
+            place.copy_(p.detach().flatten())
+            p.data = place.view_as(p)
+        self.shared.barrier.wait()
 
     def _optimisers(self) -> tuple[Muon, torch.optim.AdamW]:
         """Muon for the matrices inside the blocks, AdamW for embeddings, biases, norms and heads."""
@@ -242,7 +280,8 @@ class Learner:
             rest.append({"params": [p for p in others if p.ndim < 2], "lr": adam_rate, "weight_decay": 0.0})
         rest.append({"params": list(self.heads.parameters()), "lr": 1.5e-3 if self.warm_up else 0.5e-3})
         adam = torch.optim.AdamW([g for g in rest if g["params"]], betas=(0.9, 0.98), weight_decay=0.0)
-        return Muon(matrices, rank=self.rank, ranks=RANKS), adam
+        ranks = len(self.shared.gradients)
+        return Muon(matrices, rank=self.rank, ranks=ranks, momenta=self.shared.momenta), adam
 
     def trained(self) -> list[nn.Parameter]:
         """Return every parameter this stage changes, in a fixed order."""
@@ -303,28 +342,38 @@ class Learner:
                 self.right[kind][1] += 1
 
     def step(self, step: int) -> float:
-        """Do one step together with the other process; return this process's loss."""
+        """Do one step together with the other processes; return this process's loss."""
         loss = self.loss(step)
         parameters = self.trained()
         for p in parameters:
             p.grad = None
         torch.autograd.backward(loss)
-        for p in parameters:
-            if p.grad is None:
-                p.grad = torch.zeros_like(p)
-        flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
-        if RANKS > 1:
-            dist.all_reduce(flat)
-        flat /= RANKS
-        flat *= min(1.0, 1.0 / (float(flat.norm()) + 1e-6))
-        for p, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
-            p.grad = part.view_as(p)
+        self._average_gradients(parameters)
         factor = rate_factor(self.job.settings, step)
         self.muon.step(factor)
-        for group, rate in zip(self.adam.param_groups, self.adam_rates, strict=True):
-            group["lr"] = rate * factor
-        self.adam.step()
+        if self.rank == 0:  # what AdamW updates is little, and its state stays in one process
+            for group, rate in zip(self.adam.param_groups, self.adam_rates, strict=True):
+                group["lr"] = rate * factor
+            self.adam.step()
+        self.shared.barrier.wait()  # nobody looks at the weights before everybody has done their share
         return loss.item()
+
+    @torch.no_grad()
+    def _average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Replace every gradient by the mean over processes, clipped to a norm of 1; each process averages a part."""
+        n, shared = sum(self.sizes), self.shared
+        own = [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters]
+        torch.cat(own, out=shared.gradients[self.rank, :n])
+        shared.barrier.wait()
+        ranks = len(shared.gradients)
+        part = slice(self.rank * n // ranks, (self.rank + 1) * n // ranks)
+        mean = shared.gradients[0, part]
+        mean.add_(shared.gradients[1:, part].sum(0)).div_(ranks)
+        shared.norms[self.rank] = mean.square().sum()
+        shared.barrier.wait()
+        factor = min(1.0, 1.0 / (float(shared.norms.sum().sqrt()) + 1e-6))
+        for p, gradient in zip(parameters, shared.gradients[0, :n].split(self.sizes), strict=True):
+            p.grad = (gradient * factor).view_as(p)
 
     # ------------------------------------------------ state
 
@@ -347,7 +396,7 @@ class Learner:
         return {name: tensor.contiguous().clone() for name, tensor in state.items()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take over a state saved by `state()`."""
+        """Take over a state saved by `state()`; for the first process to do, before any step."""
         self.load_weights(state)
         for i, buffer in enumerate(self.muon.buffers):
             buffer.copy_(state[f"muon.{i}"])
