@@ -221,7 +221,8 @@ class Shared:
         n = sum(p.numel() for m in (model.model, _new_heads(model)) for p in m.parameters())
 
         def room(*size: int) -> Tensor:
-            return torch.zeros(size).share_memory_()
+            memory: Tensor = torch.zeros(size).share_memory_()
+            return memory
 
         return cls(room(n), room(n), room(processes, n), room(processes), barrier)
 
