@@ -85,6 +85,22 @@ class Row:
         }
 
 
+def published(model: str) -> list[Row]:
+    """Return the rows of the full exam that a bundled model was shipped with (`exam.json` in its folder).
+
+    Raises:
+        LookupError: there is no such model, or it has no published exam.
+    """
+    folder = known().get(model)
+    if folder is None or not (folder / "exam.json").is_file():
+        raise LookupError(f"{model!r} has no published exam; ask it yourself: unsee pocket exam {model}")
+    rows = json.loads((folder / "exam.json").read_text())["rows"][model]
+    return [
+        Row(row["section"], row["name"], Estimate(**row["estimate"]), row["bar"], row["direction"], tuple(row["wrong"]))
+        for row in rows
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Topic:
     """One row before it is asked."""
