@@ -68,7 +68,7 @@ def test_list_as_json_is_one_object(capsys):
     ("arguments", "message"),
     [
         (("list", "method"), "unsee: no kind of plug-in named 'method'; did you mean 'methods'?"),
-        (("ask", "gone.png", "Who is this?"), "unsee: there is no picture at 'gone.png'; `unsee pocket draw"),
+        (("ask", "gone.png", "Who is this?"), "unsee: there is no picture at 'gone.png'; name another file"),
         (("ask", "none", " "), "unsee: the question is empty; ask something"),
         (("pocket", "draw", "--size", "5"), "unsee: --size is 5; give 16 to 2048 pixels"),
         (("pocket", "draw", "--pictures", "0"), "unsee: --pictures is 0; give 1 to 1000"),
