@@ -38,7 +38,7 @@ def test_two_exams_side_by_side_mark_what_is_apart():
     lines = exam.comparison_markdown(known, oracle, ("pocket", "pocket-oracle")).splitlines()
     assert lines[2].endswith("| 240 | yes |") and "97.9 (95.2 to 99.1) ok" in lines[2]
     assert "0.8 (0.2 to 3.0) ok" in lines[2]
-    assert lines[3].endswith("| 100 |  |")
+    assert lines[3].endswith("| 100 |  |") and lines[3].startswith("| text: facts |")
     assert exam.comparison(known, oracle, ("a", "b")).row_count == 2
 
 

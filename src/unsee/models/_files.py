@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+_SHORT_LOAD = 100_000_000  # bytes; below that a progress bar would only flash up
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -62,7 +63,11 @@ def load(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
 
 def _read(source: str, dtype: torch.dtype, *, local: bool) -> tuple[Any, Any]:
     from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers.utils import logging
 
+    shown = logging.is_progress_bar_enabled()
+    if local and sum(file.stat().st_size for file in Path(source).glob("*.safetensors")) < _SHORT_LOAD:
+        logging.disable_progress_bar()
     try:
         processor = AutoProcessor.from_pretrained(source, local_files_only=local, trust_remote_code=False)
         model, report = AutoModelForImageTextToText.from_pretrained(
@@ -79,6 +84,9 @@ def _read(source: str, dtype: torch.dtype, *, local: bool) -> tuple[Any, Any]:
         if not local:
             raise
         raise ValueError(f"the model folder {source} cannot be used: {error}") from error
+    finally:
+        if shown:
+            logging.enable_progress_bar()
     # transformers fills gaps with random numbers and goes on; a model like that would answer nonsense.
     if missing := sorted(report["missing_keys"]):
         raise ValueError(f"the weights of {source} are incomplete: {len(missing)} are missing, such as {missing[0]}")

@@ -53,7 +53,9 @@ def _metadata(path: Path, key: str) -> dict[str, str]:
 
 def _run_process(rank: int, job: Job, shared: Shared) -> None:
     """Run one stage in one of the two processes (started by `_run_stage`)."""
-    signal.signal(signal.SIGTERM, _leave)  # so that the progress bar gives the terminal back
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one,
+    signal.signal(signal.SIGTERM, _leave)  # which then ends it
+    parent = os.getppid()
     torch.set_num_threads(max(1, (os.cpu_count() or RANKS) // RANKS))
     learner = Learner(job, rank, shared)
     state_file = job.folder / f"{job.stage}.state.safetensors"
@@ -65,6 +67,8 @@ def _run_process(rank: int, job: Job, shared: Shared) -> None:
     report = _Report(job, done, float(saved.get("seconds", 0))) if rank == 0 else None
     try:
         for step in range(done, job.settings.steps):
+            if os.getppid() != parent:  # it was killed: nobody waits for the result any more
+                _leave()
             loss = learner.step(step)
             if not math.isfinite(loss):
                 raise FloatingPointError(f"loss is {loss} at step {step} of {job.settings.steps} of the {job.stage}")
@@ -85,7 +89,11 @@ def _run_process(rank: int, job: Job, shared: Shared) -> None:
 
 
 def _leave(*_: object) -> NoReturn:
-    raise SystemExit(1)
+    """Go at once, without tracebacks from the middle of a step, but not with a hidden cursor."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\x1b[?25h")
+        sys.stderr.flush()
+    os._exit(1)
 
 
 class _Report:

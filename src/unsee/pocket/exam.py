@@ -579,7 +579,7 @@ def comparison_markdown(left: Sequence[Row], right: Sequence[Row], names: tuple[
 
 
 def _beside_heads(names: tuple[str, str]) -> tuple[str, ...]:
-    return ("section", "question", *(f"{name}, % (95 %)" for name in names), "n", "apart")
+    return ("question", *(f"{name}, % (95 %)" for name in names), "n", "apart")
 
 
 def _beside(left: Sequence[Row], right: Sequence[Row]) -> list[tuple[str, ...]]:
@@ -590,7 +590,8 @@ def _beside(left: Sequence[Row], right: Sequence[Row]) -> list[tuple[str, ...]]:
             a, b = row.estimate, beside.estimate
             apart = "yes" if a.low > b.high or b.low > a.high else ""
             n = str(a.n) if a.n == b.n else f"{a.n}, {b.n}"
-            cells.append((row.section, row.name, _with_interval(row), _with_interval(beside), n, apart))
+            question = row.section if row.name == "pooled" else f"{row.section}: {row.name}"
+            cells.append((question, _with_interval(row), _with_interval(beside), n, apart))
     return cells
 
 
