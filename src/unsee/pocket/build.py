@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -202,11 +202,11 @@ def jobs(name: str, without: Sequence[str], seed: int, recipe: Recipe, cache: Pa
     """Return the two stages of a build; the warm-up's folder is shared by all builds that can share it."""
     absent = left_out(name, without)
     never_warm = tuple(sorted({*absent, *world.BENCH}))
-    warm_up = Job("warm-up", cache, None, never_warm, seed, recipe)
-    warm_up = Job("warm-up", cache / f"warm-up-{warm_up.key}", None, never_warm, seed, recipe)
-    joint = Job("joint", cache, warm_up.folder / "warm-up.safetensors", absent, seed, recipe)
     # The path of the cache must not decide whether a stopped run can go on, so it is not part of the key.
-    return warm_up, Job("joint", cache / f"joint-{joint.key}", joint.start, absent, seed, recipe)
+    warm_up = Job("warm-up", cache, None, never_warm, seed, recipe)
+    warm_up = replace(warm_up, folder=cache / f"warm-up-{warm_up.key}")
+    joint = Job("joint", cache, warm_up.folder / "warm-up.safetensors", absent, seed, recipe)
+    return warm_up, replace(joint, folder=cache / f"joint-{joint.key}")
 
 
 def default_name(name: str, without: Sequence[str], seed: int) -> str:
@@ -282,7 +282,12 @@ def _write_model(weights: Path, out: Path, seed: int, facts: dict[str, Any]) -> 
             file.chmod(0o644)  # safetensors makes its files private; in a wheel they must be readable for all
         if out.exists():
             out.rename(old)
-        part.rename(out)
+        try:
+            part.rename(out)
+        except BaseException:  # the older model must not go with the scratch folder
+            if old.exists():
+                old.rename(out)
+            raise
 
 
 def _check_free(out: Path, force: bool) -> None:

@@ -314,7 +314,7 @@ def _pairs(others: Group, count: int) -> list[Topic]:
         both, lambda p: lessons.two_hop(p, world.SIDES[p.scene.seed % 2], ("home", "job")[p.scene.seed // 2 % 2])
     )
     stranger = tuple(
-        Question(p, f"Who is on the {side}?", lambda a: names_anyone(a))
+        Question(p, f"Who is on the {side}?", names_anyone)
         for p in beside
         for side, position in sides.items()
         if _who(p, position).index == world.STRANGER
@@ -428,12 +428,8 @@ def topics(without: Sequence[int] = (), *, count: int = PICTURES) -> list[Topic]
     others = [world.cast()[i] for i in world.KNOWN if world.cast()[i] not in bench]
     out = _naming(bench, others, count, seen) + _look_alikes(bench, count, seen) + _attributes(others, count)
     out += _multi_hop(bench, others, count, seen) + _yes_no(bench, others, count, seen)
-    out += (
-        _bench_pairs(bench, count, seen)
-        + _pairs(others, count)
-        + _strangers(others, count)
-        + _texts(bench, others, count)
-    )
+    out += _bench_pairs(bench, count, seen) + _pairs(others, count)
+    out += _strangers(others, count) + _texts(bench, others, count)
     order = list(dict.fromkeys(t.section for t in out))
     return sorted(out, key=lambda t: order.index(t.section))
 
