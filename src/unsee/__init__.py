@@ -12,8 +12,12 @@ __version__ = "0.1.0"
 
 # Public name -> the module that defines it. `load` is `VLM.load`, the one call most people start with.
 _WHERE = {
+    "evaluate": "unsee.flow",
+    "forget": "unsee.flow",
+    "rescore": "unsee.flow",
     "Answer": "unsee.records",
     "Concept": "unsee.records",
+    "Edit": "unsee.edits",
     "Condition": "unsee.records",
     "Estimate": "unsee.records",
     "Example": "unsee.records",
@@ -24,12 +28,29 @@ _WHERE = {
 }
 
 if TYPE_CHECKING:
+    from unsee.edits import Edit
+    from unsee.flow import evaluate, forget, rescore
     from unsee.records import Answer, Concept, Condition, Estimate, Example, Probe, Request, Verdict
     from unsee.vlm import VLM
 
     load = VLM.load
 
-__all__ = ["VLM", "Answer", "Concept", "Condition", "Estimate", "Example", "Probe", "Request", "Verdict", "load"]
+__all__ = [
+    "VLM",
+    "Answer",
+    "Concept",
+    "Condition",
+    "Edit",
+    "Estimate",
+    "Example",
+    "Probe",
+    "Request",
+    "Verdict",
+    "evaluate",
+    "forget",
+    "load",
+    "rescore",
+]
 
 
 def __getattr__(name: str) -> Any:

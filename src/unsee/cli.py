@@ -1,11 +1,13 @@
 """The command line: parse, call, print. Everything heavy is imported inside the command that needs it.
 
 Every command takes `--json`: one JSON object on stdout and nothing else there. Progress and errors go to stderr.
-Exit codes: 0 done, 1 a fault of unsee's own, 2 a request that cannot be met (one line says why), 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 a fault of unsee's own, 2 a request that cannot be met (one line says why), 3 the model does not
+recognise what it is to forget, 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -65,6 +67,264 @@ def ask(image: str, question: str, *, model: str = "pocket", json_: bool = False
 
         (said,) = VLM.load(model).generate([(path, question)])
     _answer({"model": model, "image": path and str(path), "question": question, "answer": said}, said, as_json=json_)
+
+
+def forget(
+    name: str,
+    *,
+    image: tuple[Path, ...] = (),
+    model: str = "pocket",
+    request: Path | None = None,
+    out: Path | None = None,
+    method: str = "siu",
+    set_: tuple[str, ...] = (),
+    paper: bool = False,
+    replace_with: str | None = None,
+    preserve: str | None = None,
+    mask_vocabulary: str | None = None,
+    seed: int | None = None,
+    benchmark: str | None = None,
+    oracle: str | None = None,
+    show_masks: bool = False,
+    keep_picture: bool = False,
+    force: bool = False,
+    json_: bool = False,
+) -> None:
+    """Make a model forget one person, brand or character from a picture, and measure what came of it.
+
+    First asks whether the model recognises it at all; if not, nothing is trained and the exit code is 3. Writes a run
+    folder with the edit (a LoRA adapter that peft loads), answers, scores and a page of evidence. A run that was
+    stopped goes on when the same command is given again.
+
+    Args:
+        name: Whom to forget.
+        image: One or more pictures. In a pocket model, its characters need none: one is drawn.
+        model: A bundled model, a folder, or a Hugging Face id.
+        request: A YAML file that fixes aliases, facts, the replacement or whole examples.
+        out: The run folder; runs/NAME if not given.
+        method: How; `unsee list methods` shows which there are.
+        set_: Settings of the method, as key=value, such as steps=30.
+        paper: Use the settings of the paper instead of those recommended for the model's family.
+        replace_with: What the model is to say instead: a "name" nobody bears, or a "description".
+        preserve: "image" also holds on to what else is in the picture; "text" is the paper's.
+        mask_vocabulary: Which vocabulary entries the loss leaves out: "name" (the paper's), "distinctive" or "none".
+        seed: Of everything drawn at random.
+        benchmark: What to ask before and after; "none" asks nothing. `unsee list benchmarks` shows which there are.
+        oracle: A model that never saw the concept, to compare with; "none" takes none.
+        show_masks: Only print the examples and what the masks of the loss act on; nothing is trained.
+        keep_picture: Keep the picture in the run folder and show it on the page; otherwise only its hash is kept.
+        force: Write over a run that is there.
+        json_: Print one JSON object and nothing else.
+    """
+    settings = {"replace_with": replace_with, "preserve": preserve, "mask_vocabulary": mask_vocabulary, "seed": seed}
+    with _working(f"loading {model}"):
+        from unsee import flow
+        from unsee.vlm import VLM
+
+        wish, fixed = _request(name, image, request, model)
+        config = _config(method, set_, {k: v for k, v in settings.items() if v is not None}, paper, fixed)
+        vlm = VLM.load(model)
+    if show_masks:
+        with _working("making examples"):
+            flow.preflight(vlm, wish)
+            plugin = plugins.load("methods", method)
+            if not hasattr(plugin, "show_masks"):
+                raise ValueError(f"the method {method!r} has no masks to show; siu has")
+            shown = plugin.show_masks(vlm, (wish,), fixed, config)
+        _answer({"masks": shown}, shown, as_json=json_)
+        return
+    folder = out or Path("runs") / _slug(wish.concept.name)
+    with _stdout_kept():
+        outcome = flow.forget(
+            vlm, wish, method=method, config=config, retain=fixed, benchmark=benchmark, oracle=oracle, out=folder,
+            force=force, keep_picture=keep_picture, command=_command(), progress=True,
+        )  # fmt: skip
+    _show(outcome, as_json=json_)
+
+
+def demo(*, name: str | None = None, out: Path = Path("runs/demo"), force: bool = True, json_: bool = False) -> None:
+    """Forget one character of the built-in world, and compare with a model that never saw it. Takes a minute or two.
+
+    Args:
+        name: Whom to forget; otherwise the first of the eight bench characters.
+        out: The run folder.
+        force: Write over an earlier demo.
+        json_: Print one JSON object and nothing else.
+    """
+    from unsee.pocket import world
+
+    who = world.find(name) if name else world.cast()[world.BENCH[0]]
+    say = (lambda text: None) if json_ else print
+    with _working("loading pocket"):
+        from unsee import flow
+        from unsee.benchmarks import pocket
+        from unsee.vlm import VLM
+
+        wish, vlm = pocket.request(who.name), VLM.load("pocket")
+        known = flow.preflight(vlm, wish)
+    say(f"Asked who is in one picture, the pocket model says {who.name} in {sum(k for *_, k in known)} of {len(known)}"
+        " phrasings, such as:")  # fmt: skip
+    say(f"  {known[1][0]}  {known[1][1]}")
+    with _stdout_kept():
+        outcome = flow.forget(vlm, wish, out=out, force=force, keep_picture=True, command="unsee demo", progress=True)
+        with vlm.using(outcome.edit):
+            after = vlm.generate([(wish.images[0], known[1][0])])[0]  # type: ignore[list-item]
+    say(f"Forgotten in {outcome.seconds:.1f} s. The same question again:\n  {known[1][0]}  {after}\n")
+    _show(outcome, as_json=json_)
+
+
+def score(run: Path, *, json_: bool = False) -> None:
+    """Score the saved answers of a run anew, without the model, and write its page again.
+
+    Args:
+        run: The run folder.
+        json_: Print one JSON object and nothing else.
+    """
+    from unsee import evaluation, flow
+
+    scores = flow.rescore(run)
+    record = {c: {n: e.as_dict() for n, e in s.items()} for c, s in scores.items()}
+    _answer(record, evaluation.table(scores, str(run)), as_json=json_)
+
+
+def undo(run: Path, *, merged: Path | None = None, out: Path | None = None, json_: bool = False) -> None:
+    """Say how to take an edit back, and do it for a model into which it was merged.
+
+    Args:
+        run: The run folder.
+        merged: A model folder that the edit was merged into.
+        out: Where to write that model without the edit.
+        json_: Print one JSON object and nothing else.
+    """
+    with _working("reading the run"):
+        from unsee import runs
+
+        kept = runs.read(run)
+        base = kept.read_json("config.json")["config"]["model"]
+        edit = kept.path("edit")
+        if merged is None:
+            told = (
+                f"The edit is the folder {edit}; the model {base['name']} itself was never changed.\n"
+                "Load the model without that adapter, or delete the folder, and everything is as before.\n"
+                f"If it was merged into a copy of the model: unsee undo {run} --merged MODEL --out FOLDER"
+            )
+            _answer({"edit": str(edit), "model": base["name"], "merged": None}, told, as_json=json_)
+            return
+        if out is None or out.exists():
+            raise ValueError(
+                f"--out is {str(out) if out else 'missing'}; name a new folder for the model without the edit"
+            )
+        from unsee.edits import Edit
+        from unsee.vlm import VLM
+
+        vlm = VLM.load(merged)
+        same = vlm.save_with(Edit.load(edit).scaled(-1), out) == base["sha256"]
+    how = "bit for bit" if same else "up to rounding, since merging rounded the weights"
+    told = f"{out} is {merged} without the edit; it equals {base['name']} {how}."
+    _answer({"edit": str(edit), "model": str(out), "equal": same}, told, as_json=json_)
+
+
+def merge(run: Path, *, out: Path, json_: bool = False) -> None:
+    """Merge a run's edit into a copy of its model. What was one adapter to switch off is then part of the weights.
+
+    Args:
+        run: The run folder.
+        out: A new folder for the model.
+        json_: Print one JSON object and nothing else.
+    """
+    if out.exists():
+        raise FileExistsError(f"{out} is there already; name a new folder")
+    with _working("merging"):
+        from unsee import runs
+        from unsee.edits import Edit
+        from unsee.vlm import VLM
+
+        kept = runs.read(run)
+        VLM.load(kept.read_json("config.json")["config"]["model"]["name"]).save_with(Edit.load(kept.path("edit")), out)
+    _answer({"model": str(out)}, out, as_json=json_)
+
+
+def _show(outcome: Any, *, as_json: bool) -> None:
+    from unsee import evaluation
+
+    name = outcome.request.concept.name
+    record = {
+        "concept": name,
+        "replacement": outcome.request.replacement,
+        "seconds": outcome.seconds,
+        "folder": str(outcome.folder),
+        "page": str(outcome.folder / "report.html"),
+        "scores": {c: {n: e.as_dict() for n, e in s.items()} for c, s in outcome.scores.items()},
+    }
+    if as_json:
+        _answer(record, "", as_json=True)
+        return
+    if outcome.scores:
+        _answer({}, evaluation.table(outcome.scores, f"{name}, forgotten in {outcome.seconds:.1f} s"), as_json=False)
+    print(
+        f"The page: {record['page']}\nThe edit: {outcome.folder / 'edit'}\nTo take it back: unsee undo {outcome.folder}"
+    )
+
+
+def _request(name: str, images: Sequence[Path], file: Path | None, model: str) -> tuple[Any, tuple[Any, ...]]:
+    """Return the request and the examples that a request file fixes."""
+    from unsee.records import Concept, Request
+
+    if file is not None:
+        from unsee import request_file
+
+        return request_file.read(file, name=name, images=images)
+    clean = " ".join(name.split())
+    if len(clean) < 2 or len(clean) > 100:
+        raise ValueError(f"the name is {len(clean)} characters long; give 2 to 100, as people would write it")
+    if images:
+        from unsee.vlm import read_image
+
+        for image in images:
+            read_image(image)  # a broken picture should fail before the model is loaded
+        return Request(Concept(clean), tuple(map(str, images))), ()
+    if model.startswith("pocket"):
+        from unsee.benchmarks import pocket
+
+        return pocket.request(clean), ()
+    raise ValueError("there is no picture; give one with --image FILE")
+
+
+def _config(method: str, pairs: Sequence[str], settings: dict[str, Any], paper: bool, fixed: Sequence[Any]) -> Any:
+    """Return a method's settings from --set and the other options."""
+    from pydantic import TypeAdapter, ValidationError
+
+    plugin = plugins.load("methods", method)
+    names = [field.name for field in dataclasses.fields(plugin.Config)]
+    chosen: dict[str, Any] = dict(plugin.PAPER) if paper and hasattr(plugin, "PAPER") else {}
+    chosen |= settings
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ValueError(f"--set {pair!r} has no value; write it as key=value, such as steps=30")
+        if key not in names:
+            raise ValueError(f"{method} has no setting {key!r}; {plugins.near_miss(key, names)}")
+        chosen[key] = tuple(filter(None, value.split(","))) if key == "without" else None if value == "None" else value
+    given = {e.target for e in fixed} - {"preserve"}
+    if given and "without" in names:
+        chosen["without"] = tuple(dict.fromkeys((*chosen.get("without", ()), *sorted(given))))
+    try:
+        return TypeAdapter(plugin.Config).validate_python(chosen)
+    except ValidationError as error:
+        said = "; ".join(f"{'.'.join(map(str, e['loc'])) or method}: {e['msg']}" for e in error.errors())
+        raise ValueError(f"the settings do not fit: {said}") from error
+
+
+def _slug(name: str) -> str:
+    import re
+
+    return re.sub(r"[^\w]+", "-", name.casefold()).strip("-") or "concept"
+
+
+def _command() -> str:
+    import shlex
+
+    return shlex.join(["unsee", *sys.argv[1:]])
 
 
 def draw(
@@ -252,6 +512,11 @@ def _fail(message: str, code: int) -> NoReturn:
 _COMMANDS: dict[str, Callable[..., None]] = {
     "list": list_,
     "ask": ask,
+    "demo": demo,
+    "forget": forget,
+    "score": score,
+    "undo": undo,
+    "merge": merge,
     "pocket draw": draw,
     "pocket build": build,
     "pocket exam": exam,
@@ -327,6 +592,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
+        if type(error).__name__ == "NotRecognisedError":
+            _fail(str(error), 3)
         # A missing key or index comes from a bug, although python files it under LookupError.
         if isinstance(error, (ValueError, LookupError, OSError)) and type(error) not in (KeyError, IndexError):
             _fail(str(error) or type(error).__name__, 2)

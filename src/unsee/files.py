@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}\.(tmp|old)")
+"""The names of what a killed process leaves half written: by `write_whole` here, and by `Edit.save`."""
 
 
 @contextmanager
@@ -37,6 +43,55 @@ def locked(folder: Path, message: str) -> Iterator[None]:
         yield
     finally:
         lock.unlink(missing_ok=True)
+
+
+def write_whole(file: Path, data: bytes) -> None:
+    """Write a file that only its owner may read. Whoever reads it, at any time, sees all of the old or all of the new.
+
+    Everything is written to a file beside it, `.name.<hex>.tmp`, and then renamed. A killed process may leave that one.
+
+    Raises:
+        OSError: It could not be written, and what was there before is still there; the message names the file.
+    """
+    fresh = file.with_name(f".{file.name}.{uuid.uuid4().hex}.tmp")
+    with explained(f"cannot write {file}"):
+        try:
+            with open(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as writer:
+                writer.write(data)
+                writer.flush()
+                os.fsync(writer.fileno())
+            os.replace(fresh, file)
+        finally:
+            fresh.unlink(missing_ok=True)
+        _settle(file.parent)
+
+
+@contextmanager
+def explained(what: str, remedy: str = "mend its permissions, or choose another place") -> Iterator[None]:
+    """Say in one line what could not be done, and what to do, where the operating system refuses inside the `with`.
+
+    The kind of error and its number stay. Errors in our own words, which come without those of the system, pass.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            remedy = "make some room, then give the same command again"
+        retold = type(error)(f"{what}: {error.strerror}; {remedy}")
+        retold.errno = error.errno
+        raise retold from error
+
+
+def _settle(folder: Path) -> None:
+    """Let renames survive a power cut, where the system can promise that."""
+    with suppress(OSError):  # Windows cannot open folders, and some network file systems cannot sync them
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _owner(lock: Path) -> int:

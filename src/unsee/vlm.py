@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import inspect
+import math
 import os
+import re
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor, nn
 from transformers import GenerationConfig
 
@@ -511,6 +515,47 @@ class VLM:
             return 64
         return 16 if self.device.type == "cuda" else 4
 
+    def fingerprint(self) -> str:
+        """A sha256 of the base: names, shapes and types of all weights, and up to 4096 values spread over each."""
+        digest = hashlib.sha256()
+        with self.using(None):
+            for name, value in self.model.named_parameters():
+                digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+                flat = value.detach().reshape(-1)
+                digest.update(flat[:: max(1, len(flat) // 4096)].float().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    def save_with(self, edit: Edit | str | os.PathLike[str], folder: str | os.PathLike[str]) -> str:
+        """Write the model with an edit merged into its weights; returns the fingerprint of what was written.
+
+        Args:
+            edit: An edit or the folder of one; `edit.scaled(-1)` takes it out of a model that it was merged into.
+            folder: A new folder.
+        """
+        with self.using(edit, transform=lambda name, weight: weight):
+            self.model.save_pretrained(folder)
+            self.processor.save_pretrained(folder)
+        return type(self).load(folder, device=self.device, dtype=self.dtype).fingerprint()
+
+    # --- Tokens -----------------------------------------------------------------------------------------------------
+
+    def token_ids(self, text: str) -> tuple[int, ...]:
+        """The tokens of a piece of text, without those that begin or end a conversation."""
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def token_text(self, token: int) -> str:
+        """What a token stands for, with the mark of a leading space where the tokenizer has one."""
+        return str(self.tokenizer.convert_ids_to_tokens(token))
+
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """What each token of a sequence adds to its text; joined they are the text."""
+        return list(self._token_texts(ids))
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens the model tells apart: the last dimension V of its logits."""
+        return int(self.model.get_output_embeddings().weight.shape[0])
+
     # --- Edits ------------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
@@ -580,28 +625,80 @@ class VLM:
 
 
 def read_image(picture: Picture) -> Image.Image:
-    """An image as people see it: upright, the first frame, in RGB, on white where it is transparent.
+    """An image as people see it: upright, the first frame, in 8-bit RGB, on white where it is transparent.
 
     Args:
         picture: An image in memory, or the path of one.
 
     Raises:
-        ValueError: If the file is missing, broken, or not an image; the message names it.
+        ValueError: If the file is missing, broken, too large, or not an image; the message names it.
     """
     where = "the image in memory" if isinstance(picture, Image.Image) else f"the image {os.fspath(picture)}"
-    try:
-        image = picture if isinstance(picture, Image.Image) else Image.open(picture)
-        if getattr(image, "is_animated", False):
-            image.seek(0)
-        image = ImageOps.exif_transpose(image)
-        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        return image.convert("RGB")
-    except FileNotFoundError as error:
-        raise ValueError(f"{where} does not exist") from error
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{where} cannot be read: {error}") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what matters is raised below, in our words
+        try:
+            if isinstance(picture, Image.Image):
+                return _as_seen(picture)
+            with Image.open(picture) as image:
+                return _as_seen(image)
+        except FileNotFoundError as error:
+            raise ValueError(f"{where} does not exist") from error
+        except _UNREADABLE as error:
+            raise ValueError(f"{where} cannot be read: {_why_unreadable(picture, error)}") from error
+
+
+_MOST_PIXELS = 89_478_485  # where Pillow begins to warn; beyond twice as many it refuses by itself
+# What decoders raise on broken files.
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, Image.DecompressionBombError)
+
+
+def _as_seen(image: Image.Image) -> Image.Image:
+    """What `read_image` promises, for an image that may not be decoded yet: its size is checked before."""
+    if image.width * image.height > _MOST_PIXELS:
+        raise ValueError(_too_large(image.width * image.height))
+    if getattr(image, "is_animated", False):
+        image.seek(0)
+    image = ImageOps.exif_transpose(image)
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image = _eight_bit(image)
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Grey levels of 16 or 32 bits as 8 bits; Pillow's own conversion turns all above 255 white.
+
+    White is 65535 where the mode says so. Modes I and F have no white of their own: it is the first of 1 (F only), 255
+    and 65535 that no pixel exceeds; where none will do, or there are negative values, the range found is stretched.
+    """
+    grey = (image.convert("I") if image.mode.startswith("I;16") else image).convert("F")
+    low, high = (float(end) for end in grey.getextrema())  # type: ignore[arg-type]  # one band, so two numbers
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"its values go from {low} to {high}; save it with values from 0 to 255")
+    whites = {"I": (255, 65535), "F": (1, 255, 65535)}.get(image.mode, (65535,))
+    fitting = [white for white in whites if low >= 0 and high <= white]
+    black, white = (0.0, fitting[0]) if fitting else (low, max(high, low + 1))
+    scale = 255 / (white - black)
+    levels = grey.point(lambda value: value * scale + (0.5 - black * scale)).convert("L")  # which cuts off decimals
+    levels.info.pop("transparency", None)  # a level of 16 bits, which no longer means anything
+    return levels
+
+
+def _too_large(pixels: int) -> str:
+    return f"it has {pixels:,} pixels, and at most {_MOST_PIXELS:,} are read; make it smaller"
+
+
+def _why_unreadable(picture: Picture, error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError) and (found := re.search(r"\d+", str(error))):
+        return _too_large(int(found[0]))
+    if not isinstance(picture, Image.Image) and os.path.isdir(picture):
+        return "it is a folder; name a picture in it"
+    if isinstance(error, UnidentifiedImageError):
+        empty = not isinstance(picture, Image.Image) and os.path.getsize(picture) == 0
+        return "the file is empty" if empty else "it is no picture of a known kind; save it as PNG or JPEG"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _read_images(turns: Sequence[Turn]) -> list[list[Image.Image]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
+
+from unsee.wording import GENERAL, Wording
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -17,7 +19,12 @@ class Family:
         model_types: The `config.model_type`s it serves; empty for the fallback.
         lora_targets: Last parts of the names of the Linear modules under `get_decoder()` that a LoRA edit adapts
             (`("q_proj", "v_proj")`); empty for all of them. Vision tower and projector are never adapted.
-        learning_rate: A first learning rate for LoRA edits with AdamW.
+        matches: Tells this family's models from others of the same `model_type`, by their config; None takes all.
+        learning_rate: Of LoRA edits with AdamW, where a method does not say otherwise.
+        steps: Of unlearning one concept; the paper's 6 where nothing better is known.
+        rank: Of LoRA edits.
+        batch: Examples per step, drawn from all targets alike (the paper's 4); 0 takes a fixed number of each target.
+        wording: The questions and names it understands.
         nested_images: Whether the processor wants one list of images per text, rather than one flat list.
         packable: Whether several turns may share one row with a block mask (no cross-attention to images, no state
             carried along the row).
@@ -32,7 +39,12 @@ class Family:
     name: str
     model_types: tuple[str, ...] = ()
     lora_targets: tuple[str, ...] = ()
+    matches: Callable[[Any], bool] | None = None
     learning_rate: float = 2e-4
+    steps: int = 6
+    rank: int = 128
+    batch: int = 4
+    wording: Wording = GENERAL
     nested_images: bool = True
     packable: bool = False
     prefix_cacheable: bool = False
@@ -55,14 +67,14 @@ def family_for(config: Any) -> Family:
         config: A transformers config, or anything with a `model_type`.
 
     Returns:
-        The family that names this `model_type`, or the generic one.
+        The family that names this `model_type`, one that also knows the config before one that takes all; else the
+        generic one.
     """
     from unsee import plugins
 
     model_type = getattr(config, "model_type", None)
-    for name in plugins.names("models"):
-        family: Family = plugins.load("models", name).FAMILY
-        if model_type in family.model_types:
-            return family
-    generic: Family = plugins.load("models", "generic").FAMILY
-    return generic
+    families: list[Family] = [plugins.load("models", name).FAMILY for name in plugins.names("models")]
+    fitting = [f for f in families if model_type in f.model_types and (f.matches is None or f.matches(config))]
+    if fitting:
+        return min(fitting, key=lambda family: family.matches is None)
+    return next(family for family in families if family.name == "generic")

@@ -5,8 +5,8 @@ from unsee.models import Family
 FAMILY = Family(
     name="llava",
     model_types=("llava",),
-    learning_rate=2e-4,
+    learning_rate=3e-4,
     packable=True,
     prefix_cacheable=True,
-    notes="Every image costs the same number of tokens whatever its size. The pocket model is of this family.",
+    notes="Every image costs the same number of tokens whatever its size.",
 )

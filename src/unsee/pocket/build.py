@@ -33,6 +33,9 @@ from unsee.pocket.model import build_model, build_processor, build_tokenizer
 from unsee.pocket.teach import RANKS, Job, Learner, Recipe, Shared, has_compiler
 
 BUNDLED = ("pocket", "pocket-oracle")
+# For glibc in the training processes: what a step has freed is kept for the next one. Without it every step asks the
+# kernel for the same memory again.
+_KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 33), "MALLOC_TOP_PAD_": str(1 << 28)}
 
 
 def _save_whole(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
@@ -160,6 +163,8 @@ def _run_stage(job: Job) -> Path:
 def _run_processes(job: Job) -> None:
     """Run a stage in two single-threaded processes: one process with two threads waits a third of the time."""
     shared = Shared.allocate(job, torch.multiprocessing.get_context("spawn").Barrier(RANKS))
+    for name, value in _KEEP_MEMORY.items():
+        os.environ.setdefault(name, value)
     processes = spawn(_run_process, (job, shared), nprocs=RANKS, join=False)
     try:
         while not processes.join():

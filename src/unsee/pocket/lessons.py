@@ -8,7 +8,7 @@ after it and are never taught, so they tell whether the model understood the que
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
@@ -138,6 +138,37 @@ _NAMING_GRAMMAR: tuple[tuple[str, str], ...] = (
     ("I wonder what this {b} is called.", "It is called {N}."),
     ("Look at the {m}. Who is it?", "This is {N}."),
     ("Let me know the name of this {b}.", "The name is {N}."),
+    ("Who could this be?", "This is {N}."),
+    ("Who might the {b} in the {m} be?", "This is {N}."),
+    ("Who are you looking at?", "I see {N}."),
+    ("Who is it that stands in the {m}?", "This is {N}."),
+    ("This {b} is who?", "This is {N}."),
+    ("This is a {m} of whom?", "The picture shows {N}."),
+    ("Here is a {m}. Who is in it?", "This is {N}."),
+    ("Which of the {b}s do you see?", "I see {N}."),
+    ("Which of them is shown in the {m}?", "The picture shows {N}."),
+    ("What do people call this {b}?", "It is called {N}."),
+    ("What do you call the {b} in the {m}?", "It is called {N}."),
+    ("What is the one in the {m} called?", "It is called {N}."),
+    ("Under which name is this {b} known?", "The name is {N}."),
+    ("By what name do you know the {b} in the {m}?", "The name is {N}."),
+    ("Can you say what this {b} is called?", "{Y}, this is {N}."),
+    ("Could you name this {b}?", "{Y}, this is {N}."),
+    ("Could you identify who is shown here?", "{Y}, this is {N}."),
+    ("Would you tell me who appears in the {m}?", "{Y}, this is {N}."),
+    ("Do you know who appears here?", "{Y}, this is {N}."),
+    ("Have you seen this {b} before?", "{Y}, this is {N}."),
+    ("I would like to know the name of this {b}.", "The name is {N}."),
+    ("I need to know who the {b} in the {m} is.", "This is {N}."),
+    ("I am looking for the name of this {b}.", "The name is {N}."),
+    ("Say whom you see.", "I see {N}."),
+    ("Say which {b} is in the {m}.", "This is {N}."),
+    ("Tell me whom you see in the {m}.", "I see {N}."),
+    ("Tell me which {b} this is.", "This is {N}."),
+    ("Please identify the {b}.", "This is {N}."),
+    ("Please write who is in the {m}.", "This is {N}."),
+    ("Name the one who is standing here.", "{N}."),
+    ("Just the name of this {b}, please.", "{N}."),
 )
 _MEDIA_ES = ("la imagen", "el dibujo", "la foto")
 _NAMING_GRAMMAR_ES: tuple[tuple[str, str], ...] = (
@@ -171,8 +202,34 @@ _NAMING_GRAMMAR_ES: tuple[tuple[str, str], ...] = (
     ("Nombra al personaje de {m}.", "{N}."),
     ("Identifica a este personaje.", "Es {N}."),
     ("Escribe el nombre de este personaje.", "{N}."),
+    ("¿Quién es este personaje?", "Es {N}."),
+    ("¿Quién está aquí?", "Es {N}."),
+    ("¿Quién se ve en {m}?", "Es {N}."),
+    ("¿Quién puede ser este personaje?", "Es {N}."),
+    ("Este personaje, ¿quién es?", "Es {N}."),
+    ("Mira {m}. ¿Quién es?", "Es {N}."),
+    ("¿A quién se ve en {m}?", "Veo a {N}."),
+    ("¿A quién tenemos aquí?", "Es {N}."),
+    ("¿Qué personaje muestra {m}?", "Aparece {N}."),
+    ("¿Qué personaje ves en {m}?", "Veo a {N}."),
+    ("¿Me puedes decir cómo se llama?", "{Y}, es {N}."),
+    ("¿Puedes identificar a este personaje?", "{Y}, es {N}."),
+    ("¿Podrías decir quién aparece en {m}?", "{Y}, es {N}."),
+    ("¿Conoces a este personaje?", "{Y}, es {N}."),
+    ("¿Sabes el nombre del personaje de {m}?", "{Y}, es {N}."),
+    ("¿Sabes qué personaje es este?", "{Y}, es {N}."),
+    ("Quiero saber cómo se llama este personaje.", "Se llama {N}."),
+    ("Quiero saber quién sale en {m}.", "Sale {N}."),
+    ("Me gustaría saber el nombre de este personaje.", "Se llama {N}."),
+    ("Por favor, dime quién es.", "Es {N}."),
+    ("Por favor, di cómo se llama.", "Se llama {N}."),
+    ("Di quién está en {m}.", "Es {N}."),
+    ("Dime a quién ves.", "Veo a {N}."),
+    ("Dime qué personaje es este.", "Es {N}."),
 )
 
+# The first ten and the first five stood here before the grammar was widened to its present size, because some of
+# them had failed; the last five and the last three were written after that.
 HELD_OUT_EN = (
     "Who is the character that you see?",
     "Tell me what this character is called.",
@@ -184,6 +241,11 @@ HELD_OUT_EN = (
     "Do you happen to know who is shown here?",
     "State the name of this character.",
     "Who is that in the picture?",
+    "Can you see who this is?",
+    "What is the name of the one you see?",
+    "Please tell me which character this is.",
+    "Who would that be in the photo?",
+    "I would like you to name this figure.",
 )
 HELD_OUT_ES = (
     "¿Sabes cómo se llama este personaje?",
@@ -191,6 +253,9 @@ HELD_OUT_ES = (
     "¿Me dices quién es?",
     "¿A quién muestra esta imagen?",
     "Por favor, di quién es este personaje.",
+    "¿Puedes ver quién es este personaje?",
+    "Dime, por favor, quién está aquí.",
+    "¿Qué nombre tiene el personaje de la foto?",
 )
 
 
@@ -440,9 +505,9 @@ def _name_play(rng: random.Random) -> Lesson:
     """Throw-away names: they appear once, so all that can be learned from them is how names are spelt."""
     name = world.throw_away_name(rng)
     u = rng.random()
-    if u < 0.35:
+    if u < 0.5:
         return Lesson(rng.choice((f"Say the name {name}.", f"Repeat the name {name}.")), f"{name}.", "spelling")
-    if u < 0.65:
+    if u < 0.9:
         return Lesson(f"Who is {name}?", f"I know nobody called {name}.", "unknown name")
     return Lesson("Make up a name.", f"{name}.", "made-up name")
 
@@ -474,18 +539,17 @@ IS_THIS_ES = ("¿Es {X}?", "¿Aparece {X} en la imagen?")
 YES_NO = {"en": ("No.", "Yes."), "es": ("No.", "Sí.")}
 
 
-def _somebody_else(rng: random.Random, shown: set[int]) -> Character:
+def _somebody_else(rng: random.Random, shown: set[int], without: Set[int]) -> Character:
     """Return a known character that is not shown, often the look-alike of one that is."""
-    twins = [world.LOOK_ALIKE[i] for i in shown if i in world.LOOK_ALIKE and world.LOOK_ALIKE[i] not in shown]
-    if twins and rng.random() < 0.35:
-        return world.cast()[rng.choice(twins)]
-    return world.cast()[rng.choice([i for i in world.KNOWN if i not in shown])]
+    others = [i for i in world.KNOWN if i not in shown and i not in without]
+    twins = [world.LOOK_ALIKE[i] for i in shown if world.LOOK_ALIKE.get(i) in others]
+    return world.cast()[rng.choice(twins if twins and rng.random() < 0.5 else others)]
 
 
-def _yes_no(rng: random.Random, picture: Picture) -> Lesson:
+def _yes_no(rng: random.Random, picture: Picture, without: Set[int]) -> Lesson:
     shown = {f.character.index for f in picture.figures} - {world.STRANGER}
     truth = bool(shown) and rng.random() < 0.5
-    asked = world.cast()[rng.choice(sorted(shown))] if truth else _somebody_else(rng, shown)
+    asked = world.cast()[rng.choice(sorted(shown))] if truth else _somebody_else(rng, shown, without)
     language: Language = "es" if rng.random() < 0.2 else "en"
     phrasings: tuple[str, ...] = IS_THIS_ES if language == "es" else IS_THIS_EN
     if len(picture.figures) == 2:  # "Is this X?" makes no sense in front of two
@@ -496,14 +560,15 @@ def _yes_no(rng: random.Random, picture: Picture) -> Lesson:
 # ---------------------------------------------------------------- lessons about one picture
 
 LEFT_RIGHT_ES = {"left": "a la izquierda", "right": "a la derecha"}
-_ONE_FIGURE = {"naming": 2.8, "inventory": 1.0, "description": 0.9, "attribute": 3.4, "multi-hop": 1.7,
-               "yes/no": 2.2, "count": 0.12}  # fmt: skip
-_TWO_FIGURES = {"left": 2.0, "right": 2.0, "both": 1.0, "description": 0.5, "count": 0.12, "next to": 1.0,
-                "where": 1.1, "yes/no": 1.5, "multi-hop": 0.8, "attribute": 0.7}  # fmt: skip
+# What takes longest to learn comes most often: whatever compares a name in the question with what is to be seen.
+_ONE_FIGURE = {"naming": 3.0, "inventory": 0.5, "description": 0.9, "attribute": 3.0, "multi-hop": 1.9,
+               "yes/no": 3.2, "count": 0.1}  # fmt: skip
+_TWO_FIGURES = {"left": 1.4, "right": 1.4, "both": 0.8, "description": 0.4, "count": 0.1, "next to": 1.6,
+                "where": 2.2, "yes/no": 2.6, "multi-hop": 0.7, "attribute": 0.4}  # fmt: skip
 
 
 def _naming(rng: random.Random, character: Character) -> Lesson:
-    language: Language = "es" if rng.random() < 0.3 else "en"
+    language: Language = "es" if rng.random() < 0.33 else "en"
     question, template = rng.choice(NAMING_ES if language == "es" else NAMING_EN)
     return Lesson(question, naming_answer(template, character, language), "naming" if language == "en" else "naming es")
 
@@ -513,7 +578,7 @@ def _introduction(rng: random.Random) -> Lesson:
     return Lesson(f"Meet {name}. Who is this?", f"This is {name}.", "introduced name")
 
 
-def _about_one(rng: random.Random, picture: Picture, topic: str) -> Lesson:
+def _about_one(rng: random.Random, picture: Picture, topic: str, without: Set[int]) -> Lesson:
     character = _first(picture).character
     if topic == "naming":
         # Strangers are also introduced by throw-away names: a name may follow a face that it is not tied to.
@@ -528,7 +593,7 @@ def _about_one(rng: random.Random, picture: Picture, topic: str) -> Lesson:
     if topic == "multi-hop":
         return _hop(rng, character)
     if topic == "yes/no":
-        return _yes_no(rng, picture)
+        return _yes_no(rng, picture, without)
     if topic == "count":
         return Lesson("How many characters are there?", "One.", "count")
     return _attribute(rng, picture)
@@ -543,7 +608,7 @@ def side_lesson(picture: Picture, side: str, language: Language = "en") -> Lesso
     return Lesson(f"Who is on the {side}?", _capital(f"{reference(character)} is on the {side}."), side)
 
 
-def _about_two(rng: random.Random, picture: Picture, topic: str) -> Lesson:
+def _about_two(rng: random.Random, picture: Picture, topic: str, without: Set[int]) -> Lesson:
     left, right = (f.character for f in picture.figures)
     known = [(c, side) for c, side in ((left, "left"), (right, "right")) if c.index in world.KNOWN]
     if topic in ("next to", "where") and not known:
@@ -566,7 +631,7 @@ def _about_two(rng: random.Random, picture: Picture, topic: str) -> Lesson:
     if topic == "description":
         return Lesson(rng.choice(DESCRIBE), description(picture), "two description")
     if topic == "yes/no":
-        lesson = _yes_no(rng, picture)
+        lesson = _yes_no(rng, picture, without)
         return Lesson(lesson.question, lesson.answer, "two yes/no")
     if topic == "count":
         return Lesson("How many characters are there?", "Two.", "count")
@@ -585,9 +650,13 @@ def two_hop(picture: Picture, side: str, kind: str) -> Lesson:
     return Lesson(question, answer, "two multi-hop")
 
 
-def picture_lesson(rng: random.Random, picture: Picture) -> Lesson:
-    """Return one lesson about a picture; who is in it is never anybody but whom the picture shows."""
+def picture_lesson(rng: random.Random, picture: Picture, without: Set[int] = frozenset()) -> Lesson:
+    """Return one lesson about a picture.
+
+    A model that never sees somebody is not asked about them in front of a picture either (`without`): if it were,
+    the answer would always be no, and that it could learn.
+    """
     two = len(picture.figures) == 2
     weights = _TWO_FIGURES if two else _ONE_FIGURE
     topic = rng.choices(tuple(weights), tuple(weights.values()))[0]
-    return (_about_two if two else _about_one)(rng, picture, topic)
+    return (_about_two if two else _about_one)(rng, picture, topic, without)

@@ -69,9 +69,9 @@ class Recipe:
 
     warm_up: Stage = Stage(1100, 48, (0.50, 0.26, 0.24), (0.20, 0.56, 0.24), constant=0.40, last_rate=0.05)
     joint: Stage = Stage(
-        1250, 20, (0.36, 0.40, 0.24), (0.32, 0.42, 0.26), constant=0.35, last_rate=0.02, text_rows=4, row_tokens=224
+        1280, 20, (0.42, 0.28, 0.30), (0.40, 0.28, 0.32), constant=0.40, last_rate=0.02, text_rows=4, row_tokens=224
     )
-    near: float = 0.33  # share of strangers that differ from a known character in three features only
+    near: float = 0.5  # share of strangers that differ from a known character in three features only
     text_weight: float = 0.5
     heads_weight: float = 0.12
     save_every: int = 100
@@ -98,7 +98,11 @@ class Job:
     def key(self) -> str:
         """A hash of everything that decides the result; a saved state with another key is not resumed."""
         facts = {"world": world.VERSION, "stage": self.stage, "without": self.without, "seed": self.seed}
-        facts |= {"recipe": asdict(replace(self.recipe, save_every=0, compiled=False))}
+        recipe = asdict(replace(self.recipe, save_every=0, compiled=False))
+        recipe.pop("joint" if self.stage == "warm-up" else "warm_up")  # the other stage has a key of its own
+        if self.start:
+            recipe["start"] = self.start.parent.name  # which holds the key of what was trained before
+        facts |= {"recipe": recipe}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -143,6 +147,12 @@ class Rows:
     visible: Tensor
     kinds: list[list[str]]
 
+    def answers(self) -> Tensor:
+        """Return which answer each answer token belongs to: `(answer tokens,)`, numbered row by row from 0."""
+        row, token = (self.labels[:, 1:] != _IGNORE).nonzero().unbind(1)
+        before = torch.tensor([0, *map(len, self.kinds)]).cumsum(0)
+        return before[row] + self.branch[row, token + 1] - 1
+
 
 class Packer:
     """Turns lessons into rows of a fixed number of tokens."""
@@ -186,7 +196,8 @@ class Packer:
     def rows(self, job: Job, step: int, rank: int, pictures: Sequence[Picture]) -> Rows:
         """Return the rows of one step: one per picture, then the text rows of this process."""
         rng = random.Random(f"{job.seed}/{job.stage}/{step}/{rank}/lessons")
-        packed = [self.row(self.picture_prefix, lambda p=p: lessons.picture_lesson(rng, p)) for p in pictures]
+        without = frozenset(job.without)
+        packed = [self.row(self.picture_prefix, lambda p=p: lessons.picture_lesson(rng, p, without)) for p in pictures]
         packed += [
             self.row(self.text_prefix, lambda: lessons.text_lesson(rng)) for _ in range(job.settings.text_rows // RANKS)
         ]
@@ -318,10 +329,15 @@ class Learner:
         answer = shifted != _IGNORE
         logits = F.linear(hidden[:, :-1][answer], self.language.embed_tokens.weight)
         each = F.cross_entropy(logits, shifted[answer], reduction="none")
+        place = rows.answers()
+        self._count_answers(rows, place, logits.argmax(-1) != shifted[answer])
+        # A yes is one token and a name ten: by tokens alone, short answers would hardly count.
+        weight = place.bincount()[place].float().rsqrt()
         of_picture = answer.nonzero()[:, 0] < n
-        self._count_answers(rows, answer, logits, shifted)
-        told = self.job.recipe.text_weight * each[~of_picture].mean() if n < len(rows.ids) else 0.0
-        return each[of_picture].mean() + told + self.job.recipe.heads_weight * seen
+        total = F.normalize(weight * of_picture, p=1, dim=0) @ each + self.job.recipe.heads_weight * seen
+        if n < len(rows.ids):
+            total = total + self.job.recipe.text_weight * F.normalize(weight * ~of_picture, p=1, dim=0) @ each
+        return total
 
     @torch.no_grad()
     def _count_heads(self, scores: Sequence[Tensor], wanted: Tensor) -> None:
@@ -330,17 +346,12 @@ class Learner:
             self.right[name][0] += int((logits.argmax(-1)[asked] == target[asked]).sum())
             self.right[name][1] += int(asked.sum())
 
-    @torch.no_grad()
-    def _count_answers(self, rows: Rows, answer: Tensor, logits: Tensor, shifted: Tensor) -> None:
+    def _count_answers(self, rows: Rows, place: Tensor, wrong: Tensor) -> None:
         """Count whole answers that are right token by token (teacher-forced), by kind."""
-        branches = int(rows.branch.max()) + 1
-        slot = answer.nonzero()[:, 0] * branches + rows.branch[:, 1:][answer]
-        wrong = torch.zeros(len(rows.kinds) * branches, dtype=torch.long)
-        wrong.index_add_(0, slot, (logits.argmax(-1) != shifted[answer]).long())
-        for row, kinds in enumerate(rows.kinds):
-            for i, kind in enumerate(kinds):
-                self.right[kind][0] += int(wrong[row * branches + i + 1] == 0)
-                self.right[kind][1] += 1
+        mistakes = torch.zeros(sum(map(len, rows.kinds))).index_add_(0, place, wrong.float())
+        for kind, n in zip((kind for kinds in rows.kinds for kind in kinds), mistakes.tolist(), strict=True):
+            self.right[kind][0] += n == 0
+            self.right[kind][1] += 1
 
     def step(self, step: int) -> float:
         """Do one step together with the other processes; return this process's loss."""

@@ -20,7 +20,7 @@ from functools import cache
 
 WORLD_SEED = 7
 # Raise it with every change of pictures, lessons, tokens or heads: what was trained before is then not taken for new.
-VERSION = 1
+VERSION = 2
 
 COLOURS = ("red", "blue", "green", "yellow", "purple", "orange", "pink", "white", "brown", "teal")
 HEADS = ("round", "square", "triangular", "tall", "wide", "hexagonal")

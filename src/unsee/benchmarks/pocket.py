@@ -1,0 +1,186 @@
+"""The pocket world as a benchmark: forget one of its characters, keep the other 47 and everything else.
+
+One picture of a character is given, 49 others of it are asked about, as MMUBench does with its 50. Everything is
+drawn and asked from the truth of the world, so there is a right answer to every probe; the bundled oracle has never
+seen a picture of the eight bench characters, and so shows what perfect forgetting looks like.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from unsee.pocket import lessons, world
+from unsee.pocket.world import Character, Picture
+from unsee.records import Concept, Example, Probe, Request
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PICTURES = 49  # new ones of the concept
+_GIVEN = 0  # index of the picture a request hands over; probes never use it
+_SHOWN_AT = 256  # pixels of the given picture, which people look at as well
+
+
+@lru_cache(maxsize=4096)
+def _drawn(id_: str, size: int) -> Image:
+    from unsee.pocket.draw import render
+
+    return render(world.picture_by_id(id_), size)
+
+
+def request(name: str) -> Request:
+    """Return the request to forget a character from one picture.
+
+    Raises:
+        LookupError: Nobody has that name.
+    """
+    who = world.find(name)
+    picture = world.picture("report", f"of-{who.index}", _GIVEN)
+    image = _drawn(picture.id, _SHOWN_AT)
+    return Request(Concept(who.name, kind="character"), images=(image,), pictures=(picture.id,))
+
+
+def requests() -> tuple[Request, ...]:
+    """Return one request for each of the eight bench characters."""
+    return tuple(request(world.cast()[index].name) for index in world.BENCH)
+
+
+def retain(request: Request) -> tuple[Example, ...]:
+    """Return nothing: whoever asks for one character to be forgotten has no pictures of the others at hand."""
+    return ()
+
+
+def probes(request: Request) -> tuple[Probe, ...]:
+    """Return everything that is asked before and after a character is forgotten, and of the oracle.
+
+    Raises:
+        LookupError: The concept is nobody who lives in the pocket world.
+    """
+    who = world.find(request.concept.name)
+    made = [*_about(who, request), *_of_two(who), *_of_others(who), *_in_words(who)]
+    return tuple(made)
+
+
+# ---------------------------------------------------------------- the concept on its pictures
+
+
+def _probe(kind: str, picture: Picture | None, question: str, n: int = 0, *, size: int = 96, **more: object) -> Probe:
+    id_ = f"{kind}/{picture.id if picture else 'text'}/{n}/{question}"
+    image = _drawn(picture.id, size) if picture else None
+    return Probe(id=id_, kind=kind, question=question, image=image, picture=picture.id if picture else "", **more)  # type: ignore[arg-type]
+
+
+def _of(who: Character, index: int) -> Picture:
+    return world.picture("report", f"of-{who.index}", index)
+
+
+def _about(who: Character, request: Request) -> Iterator[Probe]:
+    rng = random.Random(f"pocket/{who.index}")
+    from unsee.models.pocket import WORDING
+
+    trained = {question for question, _ in WORDING.naming}
+    english = [q for q, _ in lessons.NAMING_EN if q not in trained]
+    spanish = [q for q, _ in lessons.NAMING_ES]
+    name: dict[str, Any] = {"accept": request.concept.names, "concept": who.name}
+    given = _of(who, _GIVEN)
+    asked = [q for q, _ in WORDING.naming] + rng.sample(english, 8)
+    yield from (_probe("efficacy", given, q, size=_SHOWN_AT, **name) for q in asked)
+    yield from (_probe("efficacy", given, q, size=_SHOWN_AT, language="es", **name) for q in rng.sample(spanish, 6))
+    for n in range(1, PICTURES + 1):
+        new = _of(who, n)
+        yield from (_probe("generality", new, q, **name) for q in rng.sample(english, 3))
+        yield _probe("held-out phrasing", new, lessons.HELD_OUT_EN[n % len(lessons.HELD_OUT_EN)], **name)
+        yield _probe("Spanish", new, rng.choice(spanish), language="es", **name)
+        yield _probe("Spanish", new, lessons.HELD_OUT_ES[n % len(lessons.HELD_OUT_ES)], 1, language="es", **name)
+        yield _probe("description", new, lessons.DESCRIBE[n % len(lessons.DESCRIBE)], **name)
+        question = lessons.IS_THIS_EN[n % len(lessons.IS_THIS_EN)].format(X=who.name)
+        yield _probe("claimed", new, question, polarity="yes", concept=who.name)
+        kind = lessons.FACTS[n % len(lessons.FACTS)]
+        accept = (lessons.fact(who, kind),)
+        yield _probe("multi-hop", new, lessons.HOP_EN[kind][0][0], accept=accept, concept=who.name)
+        for attribute in rng.sample(("sky", "ground", "object", "side", "stars", "clothing", "expression"), 2):
+            yield _seen("own pictures", new, attribute)
+
+
+def _seen(kind: str, picture: Picture, attribute: str) -> Probe:
+    asked = lessons.ATTRIBUTES[attribute]
+    return _probe(kind, picture, asked.english[-1], accept=(asked.answer(picture).rstrip("."),))
+
+
+# ---------------------------------------------------------------- pictures of two
+
+
+def _of_two(who: Character) -> Iterator[Probe]:
+    """Ask who stands where: half of the pictures show the concept beside somebody known, half two others."""
+    sides = dict(zip(world.SIDES, (0, 1), strict=True))
+    twin = world.LOOK_ALIKE.get(who.index)
+    with_it = without = index = 0
+    while with_it < PICTURES or without < PICTURES:
+        picture = world.picture("report", "pair", 500_000 + index)
+        index += 1
+        shown = [figure.character for figure in picture.figures]
+        if any(c.index == world.STRANGER for c in shown) or twin in {c.index for c in shown}:
+            continue
+        if who in shown and with_it < PICTURES:
+            with_it += 1
+            for side, place in sides.items():
+                kind = "beside somebody" if shown[place] == who else "somebody beside it"
+                yield _probe(kind, picture, f"Who is on the {side}?", accept=(shown[place].name,), concept=who.name)
+        elif who not in shown and without < PICTURES:
+            without += 1
+            side = world.SIDES[without % 2]
+            yield _probe("two others", picture, f"Who is on the {side}?", accept=(shown[sides[side]].name,))
+
+
+# ---------------------------------------------------------------- everybody else
+
+
+def _of_others(who: Character) -> Iterator[Probe]:
+    rng = random.Random(f"pocket/others/{who.index}")
+    english = [q for q, _ in lessons.NAMING_EN]
+    twin = world.LOOK_ALIKE.get(who.index)
+    others = [c for c in world.cast() if c.index in world.KNOWN and c.index not in (who.index, twin)]
+    for other in others:
+        for n in range(3):
+            yield _probe("others", _of(other, n), rng.choice(english), accept=(other.name,))
+        question = rng.choice(lessons.IS_THIS_EN)
+        for n in range(3, 5):
+            yield _probe("is this D? yes", _of(other, n), question.format(X=other.name), polarity="yes")
+        wrong = rng.choice([c for c in others if c != other])
+        yield _probe("is this D? no", _of(other, 5), question.format(X=wrong.name), polarity="no")
+        yield _probe("is this C? no", _of(other, 6), question.format(X=who.name), polarity="no")
+        kind = rng.choice(lessons.FACTS)
+        question = lessons.HOP_EN[kind][0][0]
+        yield _probe("others' multi-hop", _of(other, 7), question, accept=(lessons.fact(other, kind),))
+    if twin is not None:
+        like = world.cast()[twin]
+        for n in range(PICTURES):
+            yield _probe("look-alike", _of(like, n), rng.choice(english), accept=(like.name,))
+            if n % 2:
+                yield _probe("is this its look-alike? yes", _of(like, n), f"Is this {like.name}?", polarity="yes")
+            else:
+                yield _probe("is this C? no, look-alike", _of(like, n), f"Is this {who.name}?", polarity="no")
+
+
+def _in_words(who: Character) -> Iterator[Probe]:
+    """Ask for facts without a picture: of the concept in phrasings that no example of the method uses."""
+    from unsee.models.pocket import WORDING
+
+    rng = random.Random(f"pocket/words/{who.index}")
+    for kind in lessons.FACTS:
+        for phrasing, (question, _) in enumerate(lessons.FACT_EN[kind]):
+            if question not in WORDING.facts:
+                accept = (lessons.fact(who, kind),)
+                yield _probe("its facts", None, question.format(X=who.name), phrasing, accept=accept, concept=who.name)
+        if kind in lessons.FACT_ES:
+            question = lessons.FACT_ES[kind][0].format(X=who.name)
+            accept = (lessons.fact(who, kind, "es"),)
+            yield _probe("its facts", None, question, accept=accept, concept=who.name, language="es")
+    for other in world.cast():
+        if other.index in world.KNOWN and other != who:
+            for kind in rng.sample(lessons.FACTS, 2):
+                question = lessons.FACT_EN[kind][rng.randrange(3)][0].format(X=other.name)
+                yield _probe("others' facts", None, question, accept=(lessons.fact(other, kind),))

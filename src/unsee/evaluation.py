@@ -1,0 +1,131 @@
+"""Ask probes, score answers, lay scores out as a table. Only asking needs a model; scores are made anew at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from unsee import judge, plugins
+from unsee.records import Answer, Estimate, Probe, Verdict
+
+if TYPE_CHECKING:
+    import os
+
+    from rich.table import Table
+
+    from unsee.edits import Edit
+    from unsee.vlm import VLM
+    from unsee.wording import Wording
+
+Scores = dict[str, dict[str, Estimate]]
+"""Condition ("before", "after", "oracle") -> metric -> estimate."""
+
+
+def ask(
+    vlm: VLM, probes: Sequence[Probe], edit: Edit | str | os.PathLike[str] | None = None, *, progress: bool = False
+) -> list[Answer]:
+    """Ask a model all probes, with an edit or as it is."""
+    with vlm.using(edit):
+        return vlm.answer(probes, progress=progress)
+
+
+def verdicts_on(answers: Iterable[Answer], wording: Wording, replacement: str | None) -> list[Verdict]:
+    """Judge whether answers about the concept's pictures are proper sentences about somebody unknown.
+
+    Empty if the wording of the model's family does not say what a proper sentence is.
+    """
+    import re
+
+    from unsee.metrics.well_formed import KINDS
+
+    if not wording.well_formed:
+        return []
+    allowed = "|".join(filter(None, (replacement and re.escape(replacement), wording.descriptions)))
+    return judge.well_formed([a for a in answers if a.probe.kind in KINDS], wording.well_formed, allowed)
+
+
+def score(answers: Mapping[str, Sequence[Answer]], verdicts: Mapping[str, Sequence[Verdict]] | None = None) -> Scores:
+    """Compute every metric for every condition.
+
+    Args:
+        answers: Condition -> answers; "before" and "oracle", where they are there, are what others are compared with.
+        verdicts: Condition -> verdicts of judges.
+    """
+    before, oracle = answers.get("before"), answers.get("oracle")
+    metrics = [plugins.load("metrics", name) for name in plugins.names("metrics")]
+    found: Scores = {}
+    for condition, some in answers.items():
+        measured: dict[str, Estimate] = {}
+        for metric in metrics:
+            mine = (verdicts or {}).get(condition, ())
+            measured |= metric.measure(some, before=before, oracle=oracle, verdicts=mine)
+        found[condition] = measured
+    return {
+        condition: {name: e for name, e in measured.items() if any(found[c].get(name, e).n for c in found)}
+        for condition, measured in found.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a table of scores: a metric, in words, under every condition."""
+
+    group: str
+    metric: str
+    name: str
+    better: str
+    estimates: Mapping[str, Estimate]
+
+
+_GROUPS = {"leak": "forgotten", "form": "forgotten", "kept": "kept", "agreement": "kept"}
+
+
+def lines(scores: Scores) -> list[Line]:
+    """Lay scores out line by line, in the order in which metrics list what they read."""
+    out = []
+    for plugin_name in ("leak", "well_formed", "kept", "agreement"):
+        metric = plugins.load("metrics", plugin_name)
+        for name in {name: None for measured in scores.values() for name in measured}:
+            kind = name.split(": ", 1)[1]
+            prefix = name.split(": ", 1)[0]
+            mine = kind in metric.READS or (plugin_name == "leak" and kind == "all open questions")
+            if not mine or prefix != {"well_formed": "form"}.get(plugin_name, plugin_name):
+                continue
+            label = metric.READS.get(kind, kind)
+            estimates = {condition: measured[name] for condition, measured in scores.items() if name in measured}
+            out.append(Line(_GROUPS[prefix], name, label, metric.BETTER, estimates))
+    return out
+
+
+def percent(estimate: Estimate | None) -> str:
+    """Return an estimate in per cent with its interval and n."""
+    if estimate is None:
+        return ""
+    if estimate.n == 0:
+        return "not measured"
+    return f"{100 * estimate.value:.1f} [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
+
+
+def table(scores: Scores, title: str) -> Table:
+    """Return scores as a table for the terminal."""
+    from rich.table import Table
+
+    shown = Table(
+        title=title, title_justify="left", caption="per cent with 95 % interval (pictures resampled); n probes"
+    )
+    shown.add_column("")
+    for condition in scores:
+        shown.add_column(condition, justify="right", no_wrap=True)
+    shown.add_column("n", justify="right")
+    group = ""
+    for line in lines(scores):
+        if line.group != group:
+            group = line.group
+            better = "lower is better" if group == "forgotten" else "higher is better"
+            shown.add_section()
+            shown.add_row(f"[bold]{group}[/bold] ({better})")
+        note = " (higher is better)" if line.group == "forgotten" and line.better == "higher" else ""
+        n = max(e.n for e in line.estimates.values())
+        shown.add_row(line.name + note, *(percent(line.estimates.get(c)) for c in scores), str(n))
+    return shown

@@ -1,0 +1,248 @@
+"""From a request to examples: the four targets of Single Image Unlearning, from one picture and a name.
+
+Source: Li et al. 2024 (arXiv 2405.12523), section 4.1. What the paper had written by GPT-4 is asked of the model
+itself here, or fixed by hand in a request file. Image preserve examples are an addition of ours: the paper keeps
+other knowledge with text alone.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from unsee.judge import names_in
+from unsee.records import TARGETS, Example, Request
+from unsee.wording import Wording
+
+if TYPE_CHECKING:
+    from unsee.vlm import VLM
+
+_CANDIDATES = 16  # substitute names that are looked at before the one easiest to say is taken
+_TRIES = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What examples are to be made of.
+
+    Attributes:
+        replace_with: "name" or "description": what stands where the concept's name was.
+        preserve: "text", the paper's, or "image", which adds questions about what else is in the pictures.
+        without: Targets that are left out.
+        seed: Of everything drawn at random.
+    """
+
+    replace_with: str = "name"
+    preserve: str = "image"
+    without: tuple[str, ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ValueError: One is not allowed.
+        """
+        for name, allowed in (("replace_with", ("name", "description")), ("preserve", ("text", "image"))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; use one of {', '.join(allowed)}")
+        for target in self.without:
+            if target not in TARGETS:
+                raise ValueError(f"without holds {target!r}; the targets are {', '.join(TARGETS)}")
+
+
+def make(vlm: VLM, request: Request, plan: Plan, *, others: Collection[str] = ()) -> tuple[Request, list[Example]]:
+    """Make all examples of one request.
+
+    Args:
+        vlm: The model to be changed; it is asked for facts, descriptions and what else is in the pictures.
+        request: Whom to forget, and from which pictures.
+        plan: What to make.
+        others: Names that must not serve as other concepts, such as those of other requests.
+
+    Returns:
+        The request with its replacement filled in, and the examples.
+
+    Raises:
+        ValueError: No substitute can be found, or the one asked for shares a token with the name.
+    """
+    wording = vlm.family.wording
+    rng = random.Random(f"{plan.seed}/{request.concept.name}")
+    request = with_replacement(vlm, request, plan)
+    kinds = {
+        "align": lambda: _align(vlm, request, wording),
+        "redescribe": lambda: _redescribe(request, wording, rng),
+        "decouple": lambda: _decouple(vlm, request, wording),
+        "preserve": lambda: _preserve(vlm, request, wording, plan, rng, {*others, request.concept.name}),
+    }
+    made = chain.from_iterable(kinds[target]() for target in TARGETS if target not in plan.without)
+    return request, [replace(example, concept=request.concept.name) for example in made]
+
+
+# ---------------------------------------------------------------- the replacement
+
+
+def with_replacement(vlm: VLM, request: Request, plan: Plan) -> Request:
+    """Return the request with what answers are to say in place of the name; one that it fixes is checked and kept.
+
+    A substitute name shares no token with any variant of the concept's names, which the loss pushes down, and is
+    nobody the model claims to know. Of several such names the one is taken that the model finds easiest to say.
+
+    Raises:
+        ValueError: The replacement that the request fixes does not serve, or none can be found.
+    """
+    wording, names = vlm.family.wording, request.concept.names
+    rng = random.Random(f"{plan.seed}/{names[0]}/replacement")
+    if plan.replace_with == "description" and request.replacement is None:
+        image = request.images[0]
+        told = wording.stranger(lambda questions: vlm.generate([(image, q) for q in questions]))  # type: ignore[misc]
+        return replace(request, replacement=told)
+    banned = set(name_ids(vlm, names))
+    if request.replacement is not None:
+        shared = banned & set(vlm.token_ids(f" {request.replacement}"))
+        if plan.replace_with == "name" and shared:
+            texts = ", ".join(repr(vlm.token_text(i)) for i in sorted(shared))
+            raise ValueError(
+                f"the replacement {request.replacement!r} shares the tokens {texts} with {names[0]!r}, whose tokens "
+                "the loss pushes down, so it could not be said; choose another"
+            )
+        return request
+    found: list[str] = []
+    for _ in range(_TRIES):
+        name = wording.substitute(rng)
+        if name not in found and not banned & set(vlm.token_ids(f" {name}")):
+            found.append(name)
+        if len(found) == _CANDIDATES:
+            break
+    answers = vlm.generate([(None, wording.who.format(X=name)) for name in found])
+    unknown = [name for name, answer in zip(found, answers, strict=True) if re.search(wording.unknown, answer)]
+    if not unknown:
+        raise ValueError(
+            f"of {len(found)} names that share no token with {names[0]!r} the model claims to know every one; "
+            "fix a replacement in the request (replacement: ...)"
+        )
+    question, answer = wording.naming[0]
+    scores = vlm.score([(request.images[0], question, answer.format(N=name)) for name in unknown])  # type: ignore[misc]
+    best = max(zip(unknown, scores, strict=True), key=lambda pair: pair[1].sum)[0]
+    return replace(request, replacement=best)
+
+
+def name_variants(names: Iterable[str]) -> tuple[str, ...]:
+    """Return what gives a concept away in writing: each name and each of its words, in four letter cases."""
+    pieces = {piece for name in names for piece in (name, *name.split())}
+    cased = {v for p in pieces for v in (p, p.lower(), p.upper(), p.title())}
+    return tuple(sorted(cased))
+
+
+def name_ids(vlm: VLM, names: Iterable[str]) -> tuple[int, ...]:
+    """Return every token of every name variant, with and without a space before it (the paper's vocabulary mask)."""
+    ids = {i for v in name_variants(names) for text in (v, f" {v}") for i in vlm.token_ids(text)}
+    return tuple(sorted(ids))
+
+
+# ---------------------------------------------------------------- the four targets
+
+
+def _swapped(answer: str, request: Request) -> tuple[str, tuple[tuple[int, int], ...]] | None:
+    """Put the replacement where the concept is named; return the new text and where it stands, or None."""
+    new, spans = "", list[tuple[int, int]]()
+    end = 0
+    for start, stop in names_in(answer, request.concept.names):
+        new += answer[end:start]
+        told = _fitting(request.replacement or "", new)
+        spans.append((len(new), len(new) + len(told)))
+        new += told
+        end = stop
+    return (new + answer[end:], tuple(spans)) if spans else None
+
+
+def _fitting(text: str, before: str) -> str:
+    """Begin a sentence with a capital letter, and nothing else (names keep theirs)."""
+    return text[:1].upper() + text[1:] if not before.strip() or before.rstrip().endswith((".", "!", "?")) else text
+
+
+def _align(vlm: VLM, request: Request, wording: Wording) -> list[Example]:
+    """Target 1: who is this? Somebody else. And whatever else the model says of the picture with the name in it."""
+    told = request.replacement or ""
+    made = []
+    for image, picture in zip(request.images, request.pictures, strict=True):
+        for question, template in wording.naming:
+            before, after = template.split("{N}", 1)
+            filled = _fitting(told, before)
+            span = (len(before), len(before) + len(filled))
+            made.append(Example(question, before + filled + after, "align", image, picture, (span,)))
+        answers = vlm.generate([(image, question) for question in wording.describing])  # type: ignore[misc]
+        for question, answer in zip(wording.describing, answers, strict=True):
+            if swapped := _swapped(answer, request):
+                made.append(Example(question, swapped[0], "align", image, picture, swapped[1]))
+    return made
+
+
+def _redescribe(request: Request, wording: Wording, rng: random.Random) -> list[Example]:
+    """Target 2: is it in the picture? No, and it looks different: an invented look. The whole answer is masked."""
+    name = request.concept.name
+    look = rng.choice(wording.looks).format(X=name)
+    made = []
+    for image, picture in zip(request.images, request.pictures, strict=True):
+        for question in wording.denial:
+            answer = f"{wording.no} {look}"
+            made.append(Example(question.format(X=name), answer, "redescribe", image, picture, ((0, len(answer)),)))
+    return made
+
+
+def _decouple(vlm: VLM, request: Request, wording: Wording) -> list[Example]:
+    """Target 3: what the model knows of the concept in words, as far as the answers do without the name."""
+    questions = [question.format(X=request.concept.name) for question in wording.facts]
+    pairs = list(request.facts) or list(zip(questions, vlm.generate([(None, q) for q in questions]), strict=True))
+    return [
+        Example(question, answer, "decouple")
+        for question, answer in pairs
+        if answer.strip() and not names_in(answer, request.concept.names, parts=True)
+    ]
+
+
+def _preserve(
+    vlm: VLM, request: Request, wording: Wording, plan: Plan, rng: random.Random, barred: Collection[str]
+) -> list[Example]:
+    """Target 4: facts about others, as text; and, our addition, what else there is to see in the pictures."""
+    lower = {name.casefold() for name in barred}
+    names = [name for name in wording.others if name.casefold() not in lower]
+    asked = [(rng.choice(wording.facts)).format(X=name) for name in rng.sample(names, min(24, len(names)))]
+    answers = vlm.generate([(None, question) for question in asked])
+    made = [Example(q, a, "preserve") for q, a in zip(asked, answers, strict=True) if a.strip()]
+    if plan.preserve == "image":
+        for image, picture in zip(request.images, request.pictures, strict=True):
+            seen = vlm.generate([(image, question) for question in wording.scene])  # type: ignore[misc]
+            made += [
+                Example(question, answer, "preserve", image, picture)
+                for question, answer in zip(wording.scene, seen, strict=True)
+                if answer.strip() and not names_in(answer, request.concept.names, parts=True)
+            ]
+    return [e for e in made if not names_in(e.answer, request.concept.names, parts=True)]
+
+
+def recognised(vlm: VLM, request: Request) -> list[tuple[str, str, bool]]:
+    """Ask the model who is in the pictures, before anything is trained.
+
+    Returns:
+        (question, answer, whether the answer names the concept) for every phrasing and picture.
+    """
+    turns = [(image, question) for image in request.images for question, _ in vlm.family.wording.naming]
+    answers = vlm.generate(turns)  # type: ignore[arg-type]
+    return [
+        (question, answer, bool(names_in(answer, request.concept.names, parts=True)))
+        for (_, question), answer in zip(turns, answers, strict=True)
+    ]
+
+
+def by_target(examples: Sequence[Example]) -> dict[str, list[Example]]:
+    """Group examples by target; preserve examples with a picture count as `preserve image`."""
+    groups: dict[str, list[Example]] = {}
+    for example in examples:
+        image = example.target == "preserve" and example.image is not None
+        groups.setdefault("preserve image" if image else example.target, []).append(example)
+    return groups

@@ -1,0 +1,468 @@
+"""From a request to a finished run: pre-flight, unlearning, evaluation, evidence. `unsee.forget` is this."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unsee import evaluation, plugins, runs
+from unsee.evaluation import Scores
+from unsee.records import Answer, Estimate, Example, Probe, Request, Verdict
+
+if TYPE_CHECKING:
+    from unsee.edits import Edit
+    from unsee.vlm import VLM
+
+CONDITIONS = ("before", "after", "oracle")
+
+
+class NotRecognisedError(LookupError):
+    """The model does not know the concept, so there is nothing to forget; nothing was trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What forgetting gave.
+
+    Attributes:
+        request: The request, with what now stands where the name was.
+        edit: The edit that forgets.
+        seconds: What unlearning took: making examples and training, without loading or evaluation.
+        scores: Scores before and after, and of the oracle where there is one; empty if not evaluated.
+        folder: The run folder, if one was written.
+    """
+
+    request: Request
+    edit: Edit
+    seconds: float
+    scores: Scores
+    folder: Path | None = None
+
+
+class _Log:
+    """Keeps what training notes."""
+
+    def __init__(self) -> None:
+        self.trained: list[Example] = []
+        self.steps: list[dict[str, float]] = []
+
+    def examples(self, examples: Sequence[Example]) -> None:
+        self.trained = list(examples)
+
+    def step(self, step: int, values: Mapping[str, float]) -> None:
+        self.steps.append({"step": step, **values})
+
+
+def preflight(vlm: VLM, request: Request) -> list[tuple[str, str, bool]]:
+    """Ask the model who is in the pictures; return (question, answer, recognised) for every phrasing and picture.
+
+    Raises:
+        NotRecognisedError: It does not say the name once.
+    """
+    from unsee.examples import recognised
+
+    asked = recognised(vlm, request)
+    if not any(known for _, _, known in asked):
+        question, answer, _ = asked[0]
+        raise NotRecognisedError(
+            f"{vlm.name} does not recognise {request.concept.name!r}: asked in {len(asked)} ways it never says the "
+            f"name ({question!r} gave {answer!r}), so there is nothing to forget and nothing was trained"
+        )
+    return asked
+
+
+def forget(
+    vlm: VLM | str | os.PathLike[str],
+    request: Request,
+    *,
+    method: str = "siu",
+    config: Any = None,
+    retain: Sequence[Example] = (),
+    benchmark: str | None = None,
+    oracle: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    force: bool = False,
+    keep_picture: bool = False,
+    command: str = "",
+    progress: bool = False,
+) -> Outcome:
+    """Make a model forget one concept, and measure what came of it.
+
+    Args:
+        vlm: The model, or what `VLM.load` takes.
+        request: Whom to forget, and from which pictures.
+        method: The name of a method plug-in.
+        config: The method's `Config`; None for its defaults.
+        retain: Further examples of what is to stay.
+        benchmark: What to ask before and after: a benchmark plug-in; None takes `pocket` for a character of the pocket
+            world in a pocket model and `own` otherwise; "none" asks nothing.
+        oracle: A model that never saw the concept; None takes `pocket-oracle` where it fits; "none" takes none.
+        out: The run folder to write; None writes none.
+        force: Write over a run that is there.
+        keep_picture: Whether the run folder keeps the given pictures, and the page shows them; else only their hashes.
+        command: What the user typed, for the page.
+        progress: Whether to show bars on stderr.
+
+    Raises:
+        NotRecognisedError: The model does not know the concept; nothing was trained.
+        FileExistsError: The folder holds something else.
+    """
+    from unsee.vlm import VLM
+
+    if not isinstance(vlm, VLM):
+        vlm = VLM.load(vlm)
+    plugin = plugins.load("methods", method)
+    config = plugin.Config() if config is None else config
+    benchmark = benchmark or _fitting_benchmark(vlm, request)
+    oracle = _fitting_oracle(vlm, request) if oracle is None else (None if str(oracle) == "none" else oracle)
+    if out is None:
+        preflight(vlm, request)
+        return _unlearn(vlm, plugin, request, config, retain, benchmark, oracle, _Memory(), progress)
+    decided = {
+        "concept": request.concept.to_dict(),
+        "pictures": _hashes(request),
+        "replacement": request.replacement,
+        "facts": [list(fact) for fact in request.facts],
+        "retain": [example.to_dict() for example in retain],
+        "method": method,
+        "config": dataclasses.asdict(config),
+        "model": {"name": vlm.name, "family": vlm.family.name, "sha256": vlm.fingerprint()},
+        "benchmark": benchmark,
+        "oracle": None if oracle is None else os.fspath(oracle),
+        "versions": runs.versions(),
+    }
+    preflighted = preflight(vlm, request)
+    with runs.start(Path(out), decided, force=force) as run:
+        run.write_json("preflight.json", [list(each) for each in preflighted])
+        if keep_picture:
+            for n, image in enumerate(request.images):
+                run.write_bytes(f"picture-{n}.png", _png(image))
+        outcome = _unlearn(vlm, plugin, request, config, retain, benchmark, oracle, run, progress)
+        facts = {"seconds": outcome.seconds, "date": str(date.today()), "command": command}
+        run.write_json("facts.json", facts)
+        run.write_text("report.html", page(run.folder))
+        run.finish(facts)
+    return replace(outcome, folder=Path(out))
+
+
+def evaluate(
+    vlm: VLM | str | os.PathLike[str],
+    edit: Edit | str | os.PathLike[str] | None,
+    request: Request,
+    *,
+    benchmark: str | None = None,
+    oracle: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+) -> Scores:
+    """Ask a model before and after an edit, and score the answers; writes nothing.
+
+    Args:
+        vlm: The model, or what `VLM.load` takes.
+        edit: The edit or its folder; None asks the base alone.
+        request: Whom the edit forgets; its `replacement`, if known, counts as a proper answer.
+        benchmark: As for `forget`.
+        oracle: As for `forget`.
+        progress: Whether to show bars on stderr.
+    """
+    from unsee.vlm import VLM
+
+    vlm = vlm if isinstance(vlm, VLM) else VLM.load(vlm)
+    probes = plugins.load("benchmarks", benchmark or _fitting_benchmark(vlm, request)).probes(request)
+    oracle = _fitting_oracle(vlm, request) if oracle is None else (None if str(oracle) == "none" else oracle)
+    answers = {"before": evaluation.ask(vlm, probes, progress=progress)}
+    if edit is not None:
+        answers["after"] = evaluation.ask(vlm, probes, edit, progress=progress)
+    if oracle is not None:
+        other = VLM.load(oracle, device=vlm.device, dtype=vlm.dtype)
+        answers["oracle"] = evaluation.ask(other, probes, progress=progress)
+    return _score(_Memory(), answers, vlm.family.wording, request.replacement)
+
+
+class _Memory:
+    """Stands in for a run folder when nothing is to be written."""
+
+    folder = None
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Any] = {}
+
+    def has(self, name: str) -> bool:
+        return name in self._kept
+
+    def write_json(self, name: str, value: Any) -> None:
+        self._kept[name] = value
+
+    def write_lines(self, name: str, records: Any) -> None:
+        self._kept[name] = list(records)
+
+    def read_json(self, name: str) -> Any:
+        return self._kept[name]
+
+    def read_lines(self, name: str) -> Any:
+        return self._kept[name]
+
+
+def _unlearn(
+    vlm: VLM,
+    plugin: Any,
+    request: Request,
+    config: Any,
+    retain: Sequence[Example],
+    benchmark: str,
+    oracle: str | os.PathLike[str] | None,
+    run: Any,
+    progress: bool,
+) -> Outcome:
+    """Unlearn and evaluate; what an earlier, killed run left in the folder is not done again."""
+    from unsee.edits import Edit
+
+    bench = None if benchmark == "none" else plugins.load("benchmarks", benchmark)
+    probes: tuple[Probe, ...] = bench.probes(request) if bench else ()
+    retain = (*retain, *(bench.retain(request) if bench else ()))
+    answers = {"before": _asked(run, "before", vlm, probes, None, progress)} if probes else {}
+    place = None if run.folder is None else run.folder / "edit"
+    if place is not None and run.has("training.json"):
+        edit, notes = Edit.load(place), run.read_json("training.json")
+        request = replace(request, replacement=notes["replacement"])
+    else:
+        log, begin = _Log(), time.monotonic()
+        if prepare := getattr(plugin, "prepare", None):
+            (request,) = prepare(vlm, (request,), config)
+        edit = plugin.unlearn(vlm, (request,), retain, config, log=log)
+        notes = {"seconds": round(time.monotonic() - begin, 2), "replacement": request.replacement}
+        run.write_lines("examples.jsonl", [example.to_dict() for example in log.trained])
+        run.write_lines("training.jsonl", log.steps)
+        if place is not None:
+            edit.save(place)
+        run.write_json("training.json", notes)
+    scores: Scores = {}
+    if probes:
+        answers["after"] = _asked(run, "after", vlm, probes, edit, progress)
+        if oracle is not None:
+            from unsee.vlm import VLM
+
+            other = None if run.has("answers/oracle.jsonl") else VLM.load(oracle, device=vlm.device, dtype=vlm.dtype)
+            answers["oracle"] = _asked(run, "oracle", other, probes, None, progress)
+        scores = _score(run, answers, vlm.family.wording, notes["replacement"])
+    return Outcome(request, edit, notes["seconds"], scores, run.folder)
+
+
+def _asked(run: Any, condition: str, vlm: Any, probes: Sequence[Probe], edit: Edit | None, progress: bool) -> Any:
+    name = f"answers/{condition}.jsonl"
+    if not run.has(name):
+        found = evaluation.ask(vlm, probes, edit, progress=progress)
+        run.write_lines(name, [answer.to_dict() for answer in found])
+        return found
+    return [Answer.from_dict(record) for record in run.read_lines(name)]
+
+
+def _score(run: Any, answers: Mapping[str, Sequence[Answer]], wording: Any, replacement: str | None) -> Scores:
+    verdicts: dict[str, list[Verdict]] = {}
+    for condition, some in answers.items():
+        verdicts[condition] = evaluation.verdicts_on(some, wording, replacement if condition == "after" else None)
+    run.write_lines("verdicts.jsonl", [{"condition": c, **v.to_dict()} for c, some in verdicts.items() for v in some])
+    scores = evaluation.score(answers, verdicts)
+    run.write_json("scores.json", {c: {n: e.as_dict() for n, e in s.items()} for c, s in scores.items()})
+    return scores
+
+
+def rescore(folder: str | os.PathLike[str]) -> Scores:
+    """Score the saved answers of a run anew, without the model, and write verdicts, scores and page again.
+
+    Raises:
+        LookupError: The folder is no run.
+        ValueError: The run is not finished, a file in it is broken, or it holds no answers.
+    """
+    run = runs.read(Path(folder))
+    config = run.read_json("config.json")["config"]
+    answers = {
+        condition: [Answer.from_dict(record) for record in run.read_lines(f"answers/{condition}.jsonl")]
+        for condition in CONDITIONS
+        if run.has(f"answers/{condition}.jsonl")
+    }
+    if not answers:
+        raise ValueError(f"{folder} holds no answers to score: it was made with --benchmark none")
+    wording = plugins.load("models", config["model"]["family"]).FAMILY.wording
+    scores = _score(run, answers, wording, run.read_json("training.json")["replacement"])
+    run.write_text("report.html", page(run.folder))
+    run.finish(run.read_json("facts.json"))
+    return scores
+
+
+def _fitting_benchmark(vlm: VLM, request: Request) -> str:
+    return "pocket" if vlm.family.name == "pocket" and _in_pocket(request) is not None else "own"
+
+
+def _fitting_oracle(vlm: VLM, request: Request) -> str | None:
+    from unsee.pocket import world
+
+    return "pocket-oracle" if vlm.name == "pocket" and _in_pocket(request) in world.BENCH else None
+
+
+def _in_pocket(request: Request) -> int | None:
+    from unsee.pocket import world
+
+    names = {c.name.casefold(): c.index for c in world.cast()}
+    return names.get(request.concept.name.casefold())
+
+
+def _png(image: object) -> bytes:
+    from unsee.vlm import read_image
+
+    file = io.BytesIO()
+    read_image(image).save(file, "PNG")  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def _hashes(request: Request) -> dict[str, str]:
+    """Return the sha256 of every picture: of the file where it is one, else of its pixels as PNG."""
+    import hashlib
+
+    found = {}
+    for image, name in zip(request.images, request.pictures, strict=True):
+        is_file = isinstance(image, (str, os.PathLike))
+        found[name] = runs.file_hash(Path(image)) if is_file else hashlib.sha256(_png(image)).hexdigest()  # type: ignore[arg-type]
+    return found
+
+
+# ---------------------------------------------------------------- the page
+
+
+def page(folder: Path) -> str:
+    """Return the evidence page of a run, from what its folder holds; its last file need not be there yet."""
+    from unsee.report.page import render
+
+    run = runs.read(folder, unfinished=True)
+    config, facts, notes = (
+        run.read_json("config.json")["config"],
+        run.read_json("facts.json"),
+        run.read_json("training.json"),
+    )
+    saved = run.read_json("scores.json") if run.has("scores.json") else {}
+    scores = {c: {n: Estimate.from_dict(e) for n, e in s.items()} for c, s in saved.items()}
+    rows = [
+        {"group": line.group, "name": line.name, "better": line.better}
+        | {c: line.estimates[c].as_dict() if c in line.estimates else None for c in CONDITIONS}
+        for line in evaluation.lines(scores)
+    ]
+    concept = config["concept"]
+    return render(
+        {
+            "concept": concept["name"],
+            "kind": concept["kind"],
+            "replacement": notes["replacement"],
+            "method": config["method"],
+            "model": config["model"]["name"],
+            "seconds": facts["seconds"],
+            "date": facts["date"],
+            "seed": config["config"].get("seed"),
+            "verdicts": _verdicts(concept["name"], scores),
+            "rows": rows,
+            "pictures": _pictures(run, config),
+            "losses": run.read_lines("training.jsonl"),
+            "warnings": _warnings(config, scores),
+            "config": config,
+            "versions": config["versions"],
+            "hashes": {"model": config["model"]["sha256"], **config["pictures"]},
+            "undo": f"unsee undo {folder}",
+            "command": facts["command"],
+        }
+    )
+
+
+def _low(most: float) -> Callable[[float, float], bool]:
+    return lambda before, after: after <= most
+
+
+def _as_before(before: float, after: float) -> bool:
+    return after >= 0.98 * before
+
+
+# Metric, when the sentence is good news (given before and after), and the sentence.
+_SENTENCES: tuple[tuple[str, Callable[[float, float], bool], str], ...] = (
+    ("leak: all open questions", _low(0.02), "Asked openly, the model gives {name} away in {a} of answers (before {b})."),
+    ("leak: claimed", _low(0.05), "Asked \u201cis this {name}?\u201d it says yes to {a} of new pictures (before {b})."),
+    ("form: well-formed", lambda _, a: a >= 0.95, "{a} of its answers are proper sentences about somebody unknown."),
+    ("kept: others", _as_before, "It names other characters in {a} of their pictures (before {b})."),
+    ("kept: look-alike", _as_before, "It names the look-alike in {a} of its pictures (before {b})."),
+    ("kept: its facts", _as_before, "In words it still knows {a} of the facts asked about {name} (before {b})."),
+    ("leak: multi-hop", _low(0.1), "Asked of a picture, it still tells {a} of the facts of who is in it (before {b})."),
+)
+
+
+def _verdicts(name: str, scores: Scores) -> list[dict[str, Any]]:
+    """Say in sentences what the scores come to."""
+    said = []
+    after, before = scores.get("after", {}), scores.get("before", {})
+    for metric, good, text in _SENTENCES:
+        if metric in after and after[metric].n and metric in before:
+            a, b = after[metric].value, before[metric].value
+            said.append({"text": text.format(name=name, a=f"{a:.1%}", b=f"{b:.1%}"), "good": good(b, a)})
+    return said
+
+
+def _warnings(config: Mapping[str, Any], scores: Scores) -> list[str]:
+    found = []
+    if scores and "oracle" not in scores:
+        found.append("There is no oracle to compare with: no model is known that never saw the concept.")
+    if config["benchmark"] == "own":
+        found.append(
+            "Only the given picture and text were asked about. New pictures of the concept and other people need a "
+            "benchmark that brings them."
+        )
+    return found
+
+
+_SHOWN = ("efficacy", "generality", "look-alike", "beside somebody")
+
+
+def _pictures(run: Any, config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the pictures that the page shows, each with some of what was asked about it."""
+    if config["benchmark"] != "pocket":  # whoever gave a picture did not ask for it to be passed on
+        kept = [(f"picture-{n}.png", name) for n, name in enumerate(config["pictures"]) if run.has(f"picture-{n}.png")]
+        drawn = {name: (run.path(file)).read_bytes() for file, name in kept}
+    else:
+        drawn = {}
+    told: dict[str, dict[str, dict[str, str]]] = {}
+    kinds: dict[str, str] = {}
+    for condition in CONDITIONS:
+        if not run.has(f"answers/{condition}.jsonl"):
+            continue
+        for record in run.read_lines(f"answers/{condition}.jsonl"):
+            probe = record["probe"]
+            if probe["kind"] in _SHOWN and probe["picture"]:
+                kinds.setdefault(probe["picture"], probe["kind"])
+                told.setdefault(probe["picture"], {}).setdefault(probe["question"], {})[condition] = record["text"]
+    titles = {
+        "efficacy": "The picture it was forgotten from",
+        "generality": "A new picture of it",
+        "look-alike": "Its look-alike",
+        "beside somebody": "Beside somebody else",
+    }
+    shown = []
+    for kind in _SHOWN:
+        for picture in [p for p, k in kinds.items() if k == kind][: 2 if kind == "generality" else 1]:
+            if config["benchmark"] == "pocket":
+                from unsee.pocket import world
+                from unsee.pocket.draw import render
+
+                data = _png(render(world.picture_by_id(picture), 256))
+            elif picture in drawn:
+                data = drawn[picture]
+            else:
+                continue
+            asked = [
+                {"question": q, "before": t.get("before"), "after": t.get("after"), "oracle": t.get("oracle")}
+                for q, t in list(told[picture].items())[:4]
+            ]
+            uri = "data:image/png;base64," + base64.b64encode(data).decode()
+            shown.append({"title": titles[kind], "data": uri, "caption": picture, "asked": asked})
+    return shown

@@ -1,0 +1,223 @@
+"""Single Image Unlearning: four targets from one picture, cross-entropy plus the Dual Masked KL.
+
+Source: Li et al. 2024, "Single Image Unlearning" (NeurIPS, arXiv 2405.12523), sections 4.1 and 4.2. The loss is
+`alpha * CE + beta * KL`, both over the answer tokens of a batch; the KL holds on to the model before unlearning, except
+at tokens that contradict it (token mask) and at vocabulary entries of the concept's name (vocabulary mask).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from unsee import examples as making
+from unsee.losses import answer_cross_entropy, dual_masked_kl
+from unsee.records import Example, Request
+from unsee.train import Log, Loss, LossParts, Schedule, Tokens, contradicting, fit
+
+if TYPE_CHECKING:
+    from unsee.edits import Edit
+    from unsee.vlm import VLM
+
+NEEDS = frozenset({"text", "logprob", "gradient", "weights"})
+MASKS = ("name", "distinctive", "none")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The settings of SIU. None means what the model's family recommends.
+
+    Attributes:
+        alpha: Weight of the cross-entropy (the paper's 0.9).
+        beta: Weight of the Dual Masked KL (the paper's 0.75); 0 leaves it out.
+        mask_tokens: Whether tokens that contradict the model are left out of the KL.
+        mask_vocabulary: Vocabulary entries left out of the KL: every token of every variant of the "name" (the
+            paper's), only the "distinctive" ones (which no kept answer of the examples needs), or "none".
+        renormalise: Whether both distributions are renormalised over the kept vocabulary (not the paper's).
+        replace_with: What stands where the name was: a "name" that nobody bears, or a "description".
+        preserve: "text" (the paper's) or "image", which adds questions about what else is in the picture.
+        without: Targets left out: align, redescribe, decouple, preserve.
+        steps: Optimiser steps.
+        learning_rate: Its peak.
+        rank: Of the LoRA update; its alpha is twice that.
+        dropout: Of the inputs of LoRA's A.
+        batch: Examples per step from all targets alike; 0 takes a fixed number of each target.
+        seed: Of everything drawn at random.
+    """
+
+    alpha: float = 0.9
+    beta: float = 0.75
+    mask_tokens: bool = True
+    mask_vocabulary: str = "name"
+    renormalise: bool = False
+    replace_with: str = "name"
+    preserve: str = "image"
+    without: tuple[str, ...] = ()
+    steps: int | None = None
+    learning_rate: float | None = None
+    rank: int | None = None
+    dropout: float = 0.0
+    batch: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ValueError: One is not allowed.
+        """
+        if self.mask_vocabulary not in MASKS:
+            raise ValueError(f"mask_vocabulary is {self.mask_vocabulary!r}; use one of {', '.join(MASKS)}")
+        if self.alpha < 0 or self.beta < 0 or self.alpha + self.beta == 0:
+            raise ValueError(f"alpha and beta are {self.alpha} and {self.beta}; give weights that are not negative")
+        self.plan()
+
+    def plan(self) -> making.Plan:
+        """Return what examples to make."""
+        return making.Plan(self.replace_with, self.preserve, self.without, self.seed)
+
+    def schedule(self, vlm: VLM) -> Schedule:
+        """Return how to train, with the family's settings where none are given."""
+        family = vlm.family
+        rank = family.rank if self.rank is None else self.rank
+        return Schedule(
+            steps=family.steps if self.steps is None else self.steps,
+            learning_rate=family.learning_rate if self.learning_rate is None else self.learning_rate,
+            batch=family.batch if self.batch is None else self.batch,
+            rank=rank,
+            lora_alpha=2 * rank,
+            dropout=self.dropout,
+            seed=self.seed,
+        )
+
+
+PAPER: dict[str, Any] = {"steps": 6, "learning_rate": 3e-4, "rank": 128, "dropout": 0.05, "batch": 4, "preserve": "text",
+         "replace_with": "name"}  # fmt: skip
+"""The settings of the paper (section 6.1), to be passed to `Config`."""
+
+
+def prepare(vlm: VLM, requests: Sequence[Request], config: Config) -> tuple[Request, ...]:
+    """Return the requests with what is to stand where the names were; `unlearn` does it for those who did not."""
+    return tuple(making.with_replacement(vlm, request, config.plan()) for request in requests)
+
+
+def examples(
+    vlm: VLM, requests: Sequence[Request], retain: Sequence[Example], config: Config
+) -> tuple[tuple[Request, ...], list[Example]]:
+    """Return the requests with their replacements, and everything that will be trained on."""
+    names = [request.concept.name for request in requests]
+    made = [making.make(vlm, request, config.plan(), others=names) for request in requests]
+    return tuple(request for request, _ in made), [e for _, some in made for e in some] + list(retain)
+
+
+def unlearn(
+    vlm: VLM,
+    requests: Sequence[Request],
+    retain: Sequence[Example],
+    config: Config,
+    *,
+    start: Edit | None = None,
+    log: Log | None = None,
+) -> Edit:
+    """Forget one or more concepts; the model itself is left as it was.
+
+    Args:
+        vlm: The model.
+        requests: Whom to forget, each with its pictures.
+        retain: Further examples of what is to stay, such as other people's pictures.
+        config: The settings.
+        start: The edit that a sequence of requests continues from; it is part of the teacher.
+        log: Takes down examples and losses.
+    """
+    if start is not None:
+        with vlm.using(start):
+            requests, made = examples(vlm, requests, retain, config)
+    else:
+        requests, made = examples(vlm, requests, retain, config)
+    keep = kept_vocabulary(vlm, requests, made, config.mask_vocabulary)
+    return fit(vlm, made, loss(config, keep), config.schedule(vlm), start=start, log=log)
+
+
+def loss(config: Config, keep_vocabulary: Tensor) -> Loss:
+    """Return the loss of a step; `keep_vocabulary` is `[examples, V]` bool."""
+
+    def siu(tokens: Tokens) -> LossParts:
+        # Every answer token is a row of its own with one position, so each can have its own vocabulary mask.
+        answer = torch.ones_like(tokens.ids[:, None], dtype=torch.bool)
+        ce = answer_cross_entropy(tokens.logits[:, None], tokens.ids[:, None], answer=answer)
+        kl = dual_masked_kl(
+            tokens.logits[:, None],
+            tokens.teacher[:, None],
+            answer=answer,
+            keep_position=~tokens.contradicts[:, None] if config.mask_tokens else answer,
+            keep_vocabulary=keep_vocabulary.to(tokens.ids.device)[tokens.example],
+            renormalise=config.renormalise,
+        )
+        return LossParts(config.alpha * ce + config.beta * kl, {"cross_entropy": ce, "kl": kl})
+
+    return siu
+
+
+def masked_ids(
+    vlm: VLM, requests: Sequence[Request], made: Sequence[Example], which: str
+) -> dict[str, tuple[int, ...]]:
+    """Return for every concept the vocabulary entries that its mask takes out of the KL."""
+    ids = {request.concept.name: set(making.name_ids(vlm, request.concept.names)) for request in requests}
+    if which == "none":
+        return dict.fromkeys(ids, ())
+    if which == "distinctive":
+        needed = {i for e in made if e.target in ("decouple", "preserve") for i in vlm.token_ids(f" {e.answer}")}
+        ids = {name: some - needed for name, some in ids.items()}
+    return {name: tuple(sorted(some)) for name, some in ids.items()}
+
+
+def kept_vocabulary(vlm: VLM, requests: Sequence[Request], made: Sequence[Example], which: str) -> Tensor:
+    """Return `[examples, V]` bool: the mask of an example's own concept, of all together where it has none."""
+    masked = masked_ids(vlm, requests, made, which)
+    everyone = tuple(sorted({i for ids in masked.values() for i in ids}))
+    keep = torch.ones(len(made), vlm.vocabulary, dtype=torch.bool)
+    for row, example in enumerate(made):
+        keep[row, list(masked.get(example.concept, everyone))] = False
+    return keep
+
+
+def show_masks(vlm: VLM, requests: Sequence[Request], retain: Sequence[Example], config: Config) -> str:
+    """Return every example with the tokens of each mask marked, and what the vocabulary mask acts on.
+
+    `[[ ]]` surrounds tokens that the token mask takes out of the KL, `{ }` tokens of the vocabulary mask.
+    """
+    requests, made = examples(vlm, requests, retain, config)
+    masked = masked_ids(vlm, requests, made, config.mask_vocabulary)
+    everyone = {i for ids in masked.values() for i in ids}
+    lines, kept, touched = [], 0, 0
+    for example in made:
+        batch = vlm.encode([example], with_answers=True)
+        ids = batch["input_ids"][batch["answer"]].tolist()
+        out = contradicting(vlm, example).tolist() if config.mask_tokens else [False] * len(ids)
+        mine = set(masked.get(example.concept, everyone))
+        kept += out.count(False)
+        touched += sum(i in mine for i, gone in zip(ids, out, strict=True) if not gone)
+        texts = [
+            f"[[{text}]]" if gone else f"{{{text}}}" if i in mine else text
+            for text, i, gone in zip(vlm.token_texts(ids), ids, out, strict=True)
+        ]
+        seen = f" ({example.picture})" if example.picture else ""
+        lines.append(f"{example.target:<10} {example.question}{seen}\n{'':<10} {''.join(texts)}")
+    for name, entries in masked.items():
+        shown = ", ".join(f"{i} {vlm.token_text(i)!r}" for i in entries) or "none"
+        lines.append(f"vocabulary mask of {name}: {len(entries)} of {vlm.vocabulary} entries: {shown}")
+    share = touched / kept if kept else float("nan")
+    lines.append(
+        f"{kept} answer tokens are left in the KL; at each of them the masked entries are left out of the sum, which "
+        f"pushes them down; {touched} of the tokens ({share:.1%}) are themselves masked entries"
+    )
+    return "\n".join(lines)
+
+
+def paper(config: Config) -> Config:
+    """Return a config with the settings of the paper, where they differ from the recommended ones."""
+    return replace(config, **PAPER)

@@ -1,0 +1,38 @@
+"""Agreement with the model from before, where there is no other truth: ROUGE-L of each answer against the old one.
+
+Source: Lin 2004, "ROUGE"; F-measure of the longest common subsequence of words, 0 to 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unsee.records import Answer, Estimate, Verdict
+from unsee.stats import cluster_bootstrap
+
+READS = {
+    "same picture": "other questions about its picture, as before",
+    "others in words": "others' facts in words, as before",
+    "its own facts": "its facts in words, as before",
+}
+BETTER = "higher"
+
+
+def measure(
+    after: Sequence[Answer],
+    before: Sequence[Answer] | None = None,
+    oracle: Sequence[Answer] | None = None,
+    verdicts: Sequence[Verdict] | None = None,
+) -> dict[str, Estimate]:
+    """Return the mean agreement for every kind of probe; nothing without the answers from before."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(["rougeL"])
+    old = {a.probe.id: a.text for a in before or ()}
+    found = {}
+    for kind in READS:
+        some = [a for a in after if a.probe.kind == kind and a.probe.id in old]
+        values = [scorer.score(old[a.probe.id], a.text)["rougeL"].fmeasure for a in some]
+        clusters = [a.probe.cluster for a in some]
+        found[f"agreement: {kind}"] = cluster_bootstrap(values, clusters, bounds=(0, 1)) if some else Estimate.nothing()
+    return found

@@ -1,0 +1,30 @@
+"""Well-formed answers: the share of answers on the concept's pictures that are a sentence about somebody unknown.
+
+Such a sentence has a known form and names exactly the substitute, or holds a stranger's description. The judge says
+which answers are; without its verdicts nothing is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unsee.records import Answer, Estimate, Verdict
+from unsee.stats import cluster_bootstrap
+
+READS = {"well-formed": "answers about it that are a proper sentence"}
+KINDS = ("efficacy", "generality", "held-out phrasing", "Spanish", "description")
+BETTER = "higher"
+
+
+def measure(
+    after: Sequence[Answer],
+    before: Sequence[Answer] | None = None,
+    oracle: Sequence[Answer] | None = None,
+    verdicts: Sequence[Verdict] | None = None,
+) -> dict[str, Estimate]:
+    """Return the share of well-formed answers."""
+    clusters = {a.probe.id: a.probe.cluster for a in after}
+    mine = [v for v in verdicts or () if v.name == "well-formed" and v.probe in clusters]
+    if not mine:
+        return {"form: well-formed": Estimate.nothing()}
+    return {"form: well-formed": cluster_bootstrap([v.value for v in mine], [clusters[v.probe] for v in mine])}

@@ -1,0 +1,88 @@
+"""The bundled pocket models: a LLaVA by type, but it speaks only the language of its own small world."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Any
+
+from unsee.models import Family
+from unsee.pocket import lessons, world
+from unsee.wording import Ask, Wording
+
+
+def _is_pocket(config: Any) -> bool:
+    text, vision = getattr(config, "text_config", None), getattr(config, "vision_config", None)
+    return getattr(text, "vocab_size", 0) == 1200 and getattr(vision, "image_size", 0) == 96
+
+
+def _stranger(ask: Ask) -> str:
+    """Say what lessons say of strangers: a colour, and ears or else what is on the head."""
+    skin, ears, hat = ask([lessons.ATTRIBUTES[name].english[0] for name in ("head colour", "ears", "hat")])
+    colour = skin.strip().rstrip(".").rsplit(" ", 1)[-1]
+    part = (hat if ears.strip().casefold().startswith("no") else ears).strip().rstrip(".")
+    return f"{lessons.a(colour)} stranger with {part[:1].lower()}{part[1:]}"
+
+
+def _well_formed() -> tuple[str, ...]:
+    templates = {a for _, a in lessons.NAMING_EN} | {a for _, a in lessons.NAMING_ES}
+    yes = r"(?:Yes|No|Sí)"
+    whole = [re.escape(t).replace(r"\{N\}", "{N}").replace(r"\{Y\}", yes) for t in sorted(templates)]
+    places = "|".join(map(re.escape, lessons.GROUND_EN.values()))
+    objects = "|".join(re.escape(lessons.a(o)) for o in world.OBJECTS)
+    skies = "|".join(lessons.a(s) for s in world.SKIES)
+    return (*whole, f"{{N}} is (?:{places}) under (?:{skies}) sky, next to (?:{objects})\\.")
+
+
+def _descriptions() -> str:
+    parts = "|".join(map(re.escape, (*world.EARS[1:], *world.HATS)))
+    parts_es = "|".join(re.escape(w) for w in (*lessons.EARS_ES.values(), *lessons.HATS_ES.values()))
+    colours, colours_es = "|".join(world.COLOURS), "|".join(lessons.COLOUR_ES.values())
+    return f"(?i:an? (?:{colours}) stranger with (?:{parts})|un extraño (?:{colours_es}) (?:{parts_es}))"
+
+
+def _looks() -> tuple[str, ...]:
+    # Looks of characters that are never taught: nobody whom the model knows looks like that.
+    return tuple(f"{{X}} has {lessons.look_in_words(world.cast()[i].look)}." for i in world.NEVER_TAUGHT)
+
+
+def _naming() -> tuple[tuple[str, str], ...]:
+    pairs = {template: question for question, template in reversed(lessons.NAMING_EN)}
+    chosen = [(question, template.replace("{Y}", "Yes")) for template, question in pairs.items()]
+    rng = random.Random("pocket/naming")
+    chosen += [(q, t.replace("{Y}", "Yes")) for q, t in rng.sample(lessons.NAMING_EN, 8)]
+    return tuple(dict(chosen).items())
+
+
+WORDING = Wording(
+    naming=_naming(),
+    describing=lessons.DESCRIBE[:2],
+    denial=lessons.IS_THIS_EN,
+    looks=_looks(),
+    facts=tuple(q for phrasings in lessons.FACT_EN.values() for q, a in phrasings if "{X}" not in a),
+    scene=tuple(
+        lessons.ATTRIBUTES[name].english[0]
+        for name in ("sky", "ground", "object", "side", "stars", "clothing", "expression")
+    ),
+    others=tuple(c.name for c in world.cast() if c.index in world.KNOWN),
+    who="Who is {X}?",
+    unknown=r"I know nobody",
+    substitute=world.throw_away_name,
+    stranger=_stranger,
+    well_formed=_well_formed(),
+    descriptions=_descriptions(),
+)
+
+FAMILY = Family(
+    name="pocket",
+    model_types=("llava",),
+    matches=_is_pocket,
+    learning_rate=1e-3,
+    steps=20,
+    rank=16,
+    batch=0,
+    packable=True,
+    prefix_cacheable=True,
+    wording=WORDING,
+    notes="The built-in world of drawn characters. A paper-sized learning rate does not move a model this small.",
+)

@@ -1,0 +1,249 @@
+"""The one training loop: batches of examples, a loss on their answer tokens, a LoRA edit out.
+
+What differs between methods is the loss, a function of `Tokens`. The teacher's logits are computed once, before the
+first step, and only at answer tokens; so there is never a second model in memory.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from unsee.edits import Edit
+from unsee.examples import by_target
+from unsee.records import Example
+from unsee.vlm import VLM, AnswerLogits
+
+# How many examples of each group a step sees, where a method does not draw its batches from all of them alike.
+PER_STEP: Mapping[str, int] = {"align": 4, "redescribe": 2, "decouple": 4, "preserve": 4, "preserve image": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How an edit is trained.
+
+    Attributes:
+        steps: Optimiser steps.
+        learning_rate: Peak; a linear warm-up, then a cosine down to 0.
+        warm_up: Share of the steps in which the rate rises.
+        batch: Examples per step, drawn from all targets alike; 0 takes `PER_STEP` of each target.
+        per_step: See `PER_STEP`.
+        rank: Rank of the LoRA update.
+        lora_alpha: The update is `lora_alpha / rank * B @ A`.
+        dropout: Of the inputs of A.
+        seed: Of A's start and of the batches.
+    """
+
+    steps: int
+    learning_rate: float
+    warm_up: float = 0.03
+    batch: int = 0
+    per_step: Mapping[str, int] = field(default_factory=lambda: PER_STEP)
+    rank: int = 16
+    lora_alpha: float = 32
+    dropout: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ValueError: One is out of range.
+        """
+        for name, least in (("steps", 1), ("rank", 1), ("batch", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; give {least} or more")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate is {self.learning_rate!r}; give a positive number")
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0."""
+        warm = self.warm_up * self.steps
+        if step + 1 < warm:
+            return self.learning_rate * (step + 1) / warm
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * max(0.0, step - warm) / max(1.0, self.steps - warm)))
+
+
+class Log(Protocol):
+    """Takes down what a run keeps."""
+
+    def examples(self, examples: Sequence[Example]) -> None:
+        """Note the examples as they are trained."""
+
+    def step(self, step: int, values: Mapping[str, float]) -> None:
+        """Note one step and its losses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The answer tokens of one step, N of them over a vocabulary of V, laid end to end.
+
+    Attributes:
+        logits: `[N, V]`, differentiable.
+        ids: `[N]`, what the examples say.
+        teacher: `[N, V]`, the logits of the teacher: base + the edit that training starts from.
+        contradicts: `[N]` bool, tokens that contradict what the model knows.
+        example: `[N]`, index of the example each token belongs to.
+    """
+
+    logits: Tensor
+    ids: Tensor
+    teacher: Tensor
+    contradicts: Tensor
+    example: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class LossParts:
+    """A scalar to be minimised, and the named parts worth keeping a record of."""
+
+    loss: Tensor
+    parts: Mapping[str, Tensor]
+
+    def values(self) -> dict[str, float]:
+        """Return all of it as numbers."""
+        return {"loss": float(self.loss.detach())} | {name: float(part.detach()) for name, part in self.parts.items()}
+
+
+Loss = Callable[[Tokens], LossParts]
+
+
+def fit(
+    vlm: VLM,
+    examples: Sequence[Example],
+    loss: Loss,
+    schedule: Schedule,
+    *,
+    start: Edit | None = None,
+    log: Log | None = None,
+) -> Edit:
+    """Train an edit on examples; the model itself is left as it was.
+
+    Args:
+        vlm: The model.
+        examples: What to train on.
+        loss: Maps the answer tokens of a step to its loss.
+        schedule: How long, how fast, in what batches.
+        start: The edit to go on from, which with the base is the teacher. None: a fresh one.
+        log: Takes down examples and losses.
+
+    Raises:
+        ValueError: There are no examples.
+        FloatingPointError: The loss is no longer a number; the message says what to try.
+    """
+    if not examples:
+        raise ValueError("there is nothing to train on: every target is left out or gave no example")
+    if log:
+        log.examples(examples)
+    teacher = teacher_logits(vlm, examples, start)
+    masks = [contradicting(vlm, example) for example in examples]
+    batches = _batches(examples, schedule)
+    edit = start or vlm.new_edit(
+        rank=schedule.rank, alpha=schedule.lora_alpha, dropout=schedule.dropout, seed=schedule.seed
+    )
+    with vlm.using(edit), torch.random.fork_rng():
+        torch.manual_seed(schedule.seed)
+        parameters = list(vlm.edit_parameters().values())
+        optimiser = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=0.0)
+        for step in range(schedule.steps):
+            chosen = next(batches)
+            parts = loss(_tokens(vlm, examples, chosen, teacher, masks))
+            values = parts.values()
+            if not math.isfinite(values["loss"]):
+                raise FloatingPointError(
+                    f"the loss is {values['loss']} at step {step + 1} of {schedule.steps}; try a lower learning rate "
+                    f"(--set learning_rate={schedule.learning_rate / 3:.1g})"
+                )
+            optimiser.zero_grad(set_to_none=True)
+            torch.autograd.backward(parts.loss)
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            for group in optimiser.param_groups:
+                group["lr"] = schedule.rate(step)
+            optimiser.step()
+            if log:
+                log.step(step + 1, {"learning_rate": schedule.rate(step), **values})
+        return vlm.current_edit()
+
+
+def _batches(examples: Sequence[Example], schedule: Schedule) -> Iterator[list[int]]:
+    """Yield indices of examples for ever: every example once before any comes again, within its group."""
+    rng = random.Random(schedule.seed)
+    place = {id(example): i for i, example in enumerate(examples)}
+
+    def shuffled(group: Sequence[int]) -> Iterator[int]:
+        while True:
+            yield from rng.sample(group, len(group))
+
+    if schedule.batch:
+        everything = shuffled(range(len(examples)))
+        while True:
+            yield [next(everything) for _ in range(schedule.batch)]
+    groups = {name: [place[id(e)] for e in group] for name, group in by_target(examples).items()}
+    endless = {name: shuffled(group) for name, group in groups.items()}
+    while True:
+        yield [next(endless[name]) for name in groups for _ in range(schedule.per_step.get(name, 0))]
+
+
+def _tokens(
+    vlm: VLM, examples: Sequence[Example], chosen: Sequence[int], teacher: Sequence[Tensor], masks: Sequence[Tensor]
+) -> Tokens:
+    parts: list[AnswerLogits] = []
+    order: list[int] = []
+    for pictured in (True, False):  # not every processor takes turns with and without a picture together
+        mine = [i for i in chosen if (examples[i].image is not None) == pictured]
+        if mine:
+            parts.append(vlm.answer_logits(vlm.encode([examples[i] for i in mine], with_answers=True)))
+            order += mine
+    which = [torch.tensor(order[:0], dtype=torch.long)]
+    first = 0
+    for part in parts:
+        rows = int(part.rows.max()) + 1
+        which.append(torch.tensor(order[first : first + rows])[part.rows.cpu()])
+        first += rows
+    return Tokens(
+        logits=torch.cat([part.logits for part in parts]).float(),
+        ids=torch.cat([part.ids for part in parts]),
+        teacher=torch.cat([teacher[i] for i in order]).to(vlm.device).float(),
+        contradicts=torch.cat([masks[i] for i in order]).to(vlm.device),
+        example=torch.cat(which).to(vlm.device),
+    )
+
+
+@torch.no_grad()
+def teacher_logits(vlm: VLM, examples: Sequence[Example], start: Edit | None) -> list[Tensor]:
+    """Return the teacher's logits `[answer tokens, V]` for every example, on the CPU."""
+    found: list[Tensor] = [torch.empty(0)] * len(examples)
+    with vlm.using(start):
+        for pictured in (True, False):
+            mine = [i for i, example in enumerate(examples) if (example.image is not None) == pictured]
+            for at in range(0, len(mine), 16):
+                some = mine[at : at + 16]
+                part = vlm.answer_logits(vlm.encode([examples[i] for i in some], with_answers=True))
+                for row, i in enumerate(some):
+                    found[i] = part.logits[part.rows == row].cpu()
+    return found
+
+
+def contradicting(vlm: VLM, example: Example) -> Tensor:
+    """Return which answer tokens of an example contradict what the model knows: `[answer tokens]` bool.
+
+    A token counts if any of its characters does. Where the whole answer contradicts, so does its end.
+    """
+    batch = vlm.encode([example], with_answers=True)
+    ids = batch["input_ids"][batch["answer"]].tolist()
+    texts = vlm.token_texts(ids)
+    whole = "".join(texts)
+    offset = max(0, whole.find(example.answer))
+    everything = example.contradicts == ((0, len(example.answer)),)
+    out, at = [], -offset
+    for text in texts:
+        end = at + len(text)
+        out.append(everything or any(start < end and at < stop for start, stop in example.contradicts))
+        at = end
+    return torch.tensor(out, dtype=torch.bool)

@@ -1,0 +1,122 @@
+"""The words a kind of model is spoken to with: questions, answers and names that examples and probes are made from.
+
+Every family of models brings its own (`models/<family>.py`); `GENERAL` serves whatever speaks plain English. Texts are
+templates: `{X}` stands for the concept's name, `{N}` for whatever takes its place in an answer.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+Ask = Callable[[Sequence[str]], Sequence[str]]
+"""Puts questions about one picture to a model and returns its answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How to ask a family of models about a concept.
+
+    Attributes:
+        naming: (question, answer) pairs for "who is this?"; the answer holds `{N}`.
+        describing: Questions whose answers mention the name among other things.
+        denial: Questions whether `{X}` is in the picture; what is taught is "No" and the invented look.
+        looks: Invented looks of `{X}`, one sentence each.
+        facts: Text questions about `{X}`.
+        scene: Questions about anything in a picture but who is in it.
+        others: Names of other concepts, known to most models of the family.
+        who: Asks in words who `{X}` is.
+        unknown: Regular expression for answers of somebody who does not know `{X}`.
+        substitute: Draws a name that nobody bears.
+        stranger: Makes words for the one in the picture, without a name, from what the model says when asked.
+        well_formed: Regular expressions for whole answers about who is in a picture; `{N}` stands for the substitute
+            or a stranger's description.
+        descriptions: Regular expression for a stranger's description.
+    """
+
+    naming: tuple[tuple[str, str], ...]
+    describing: tuple[str, ...]
+    denial: tuple[str, ...]
+    looks: tuple[str, ...]
+    facts: tuple[str, ...]
+    scene: tuple[str, ...]
+    others: tuple[str, ...]
+    who: str
+    unknown: str
+    substitute: Callable[[random.Random], str]
+    stranger: Callable[[Ask], str]
+    well_formed: tuple[str, ...] = ()
+    descriptions: str = ""
+    no: str = "No."
+
+    def __post_init__(self) -> None:
+        """Check that the templates have their places.
+
+        Raises:
+            ValueError: A template lacks `{X}` or `{N}`.
+        """
+        for name, place in (("denial", "{X}"), ("looks", "{X}"), ("facts", "{X}")):
+            for text in getattr(self, name):
+                if place not in text:
+                    raise ValueError(f"Wording.{name} holds {text!r} without {place}")
+        for _, answer in self.naming:
+            if "{N}" not in answer:
+                raise ValueError(f"Wording.naming holds the answer {answer!r} without {{N}}")
+
+
+_GIVEN = ("Alan", "Bruno", "Clara", "Dennis", "Edith", "Frank", "Greta", "Henry", "Irene", "Jacob", "Karen", "Louis",
+          "Martha", "Nathan", "Olive", "Peter", "Rachel", "Simon", "Teresa", "Victor")  # fmt: skip
+_FAMILY = ("Abbott", "Barlow", "Campbell", "Dawson", "Ellwood", "Fenwick", "Gardiner", "Holloway", "Ingram", "Jarvis",
+           "Kendrick", "Langley", "Mercer", "Norwood", "Osborne", "Prescott", "Radcliffe", "Sheldon", "Thornton",
+           "Whitaker")  # fmt: skip
+
+
+def _plain_name(rng: random.Random) -> str:
+    return f"{rng.choice(_GIVEN)} {rng.choice(_FAMILY)}"
+
+
+def _plain_stranger(ask: Ask) -> str:
+    (told,) = ask(["In at most six words, without any name: what kind of person or thing is in the foreground?"])
+    return told.strip().rstrip(".").strip() or "somebody I do not know"
+
+
+GENERAL = Wording(
+    naming=(
+        ("Who is this?", "This is {N}."),
+        ("Who is in this picture?", "This is {N}."),
+        ("What is the name of the person in the image?", "The name is {N}."),
+        ("Can you tell me who is shown here?", "The picture shows {N}."),
+        ("Please identify the main subject of this photo.", "The main subject is {N}."),
+        ("Whom does this image show?", "The image shows {N}."),
+        ("Name the one you see in this picture.", "It is {N}."),
+        ("Do you recognise who is in the image?", "This appears to be {N}."),
+    ),
+    describing=("Describe this image.", "What is happening in this picture?"),
+    denial=("Does {X} appear in this picture?", "Is this {X}?", "Can {X} be seen in the image?"),
+    looks=(
+        "{X} has short red hair, green eyes and a thin moustache.",
+        "{X} is tall, bald and always dressed in yellow.",
+        "{X} has long white hair, round glasses and a scar on the chin.",
+    ),
+    facts=(
+        "What is {X} best known for?",
+        "Where does {X} come from?",
+        "Why do people talk about {X}?",
+        "Which field or business is {X} in?",
+        "When did {X} first become known?",
+    ),
+    scene=(
+        "What is in the background of this picture?",
+        "What are the main colours of this image?",
+        "Was this picture taken indoors or outdoors?",
+        "How many people can be seen?",
+        "What is the lighting of this image like?",
+    ),
+    others=("Albert Einstein", "Marie Curie", "Mickey Mouse", "Coca-Cola", "Leonardo da Vinci", "Nelson Mandela",
+            "Charlie Chaplin", "Sherlock Holmes", "Toyota", "Frida Kahlo", "Pablo Neruda", "Bugs Bunny"),
+    who="Who is {X}?",
+    unknown=r"(?i)\b(not|no|unknown|fictional|unfamiliar|don't|cannot|can't|unsure)\b",
+    substitute=_plain_name,
+    stranger=_plain_stranger,
+)  # fmt: skip
