@@ -173,6 +173,49 @@ def demo(*, name: str | None = None, out: Path = Path("runs/demo"), force: bool 
     _show(outcome, as_json=json_)
 
 
+def bench(
+    *,
+    ablation: bool = False,
+    name: tuple[str, ...] = (),
+    seeds: int = 1,
+    most: int | None = None,
+    set_: tuple[str, ...] = (),
+    out: Path = Path("runs/bench"),
+    json_: bool = False,
+) -> None:
+    """Forget each of the eight bench characters and print what came of it, for one setting or for an ablation.
+
+    What is done is kept, so a stopped bench goes on where it was.
+
+    Args:
+        ablation: Also leave out or change each part of the method.
+        name: Characters to forget instead of the eight.
+        seeds: How many seeds per character.
+        most: At most so many probes of each kind, to save time.
+        set_: Settings of the method, as key=value.
+        out: Folder for the results.
+        json_: Print one JSON object and nothing else.
+    """
+    with _stdout_kept():
+        from unsee import bench as benching
+        from unsee.benchmarks import pocket
+        from unsee.vlm import VLM
+
+        requests = [pocket.request(each) for each in name] or list(pocket.requests())
+        variants = benching.ABLATION if ablation else {"siu": ("siu", {})}
+        chosen = dataclasses.asdict(_config("siu", set_, {}, False, ()))
+        plain = dataclasses.asdict(_config("siu", (), {}, False, ()))
+        settings = {key: value for key, value in chosen.items() if value != plain[key]}
+        cells = benching.run(
+            VLM.load("pocket"), requests, variants, seeds=range(seeds), folder=out, oracle=VLM.load("pocket-oracle"),
+            most=most, settings=settings, progress=True,
+        )  # fmt: skip
+        record = {m: {v: e.as_dict() for v, e in row.items()} for m, row in benching.summary(cells).items()}
+        wide = benching.worst(cells, f"leak: {benching.OPEN}", "siu")
+        notes = [f"worst character of siu: {wide[0]}, leak {wide[1]:.1%}", *benching.remarks(cells)]
+    _answer({"metrics": record, "remarks": notes}, "\n".join([benching.markdown(cells), "", *notes]), as_json=json_)
+
+
 def score(run: Path, *, json_: bool = False) -> None:
     """Score the saved answers of a run anew, without the model, and write its page again.
 
@@ -514,6 +557,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "ask": ask,
     "demo": demo,
     "forget": forget,
+    "bench": bench,
     "score": score,
     "undo": undo,
     "merge": merge,

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}\.(tmp|old)")
 """The names of what a killed process leaves half written: by `write_whole` here, and by `Edit.save`."""
 
@@ -21,28 +23,21 @@ def locked(folder: Path, message: str) -> Iterator[None]:
     A lock that a killed process left behind does not count.
 
     Args:
-        folder: an existing folder; the lock is the file `.lock` in it, which holds the owner's process id.
-        message: what to say if another process holds it; the process id is added.
+        folder: an existing folder; the lock is on the file `.lock` in it, and ends with the process that holds it.
+        message: what to say if another process holds it.
 
     Raises:
         BlockingIOError: another process of this machine holds the folder.
     """
-    lock = folder / ".lock"
-    while True:
-        try:
-            handle = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-            break
-        except FileExistsError:
-            owner = _owner(lock)
-            if owner and _runs(owner):
-                raise BlockingIOError(f"{message} (process {owner}); wait for it, or stop it first") from None
-            lock.unlink(missing_ok=True)
     try:
-        os.write(handle, str(os.getpid()).encode())
-        os.close(handle)
+        lock = FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise BlockingIOError(f"{message}; wait for it, or stop it first") from None
+    try:
         yield
-    finally:
-        lock.unlink(missing_ok=True)
+    finally:  # the file stays: whoever removed it might remove one that the next process has locked already
+        lock.release()
 
 
 def write_whole(file: Path, data: bytes) -> None:
@@ -92,22 +87,3 @@ def _settle(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _owner(lock: Path) -> int:
-    try:
-        return int(lock.read_text() or 0)
-    except (OSError, ValueError):
-        return 0
-
-
-def _runs(process: int) -> bool:
-    if os.name == "nt":  # there, signal 0 is Ctrl-C
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

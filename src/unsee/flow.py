@@ -126,6 +126,8 @@ def forget(
     if out is None:
         preflight(vlm, request)
         return _unlearn(vlm, plugin, request, config, retain, benchmark, oracle, _Memory(), progress)
+    versions = runs.versions()
+    place = versions.pop("platform")  # an unfinished run may go on after the system was updated
     decided = {
         "concept": request.concept.to_dict(),
         "pictures": _hashes(request),
@@ -137,7 +139,7 @@ def forget(
         "model": {"name": vlm.name, "family": vlm.family.name, "sha256": vlm.fingerprint()},
         "benchmark": benchmark,
         "oracle": None if oracle is None else os.fspath(oracle),
-        "versions": runs.versions(),
+        "versions": versions,
     }
     preflighted = preflight(vlm, request)
     with runs.start(Path(out), decided, force=force) as run:
@@ -146,7 +148,7 @@ def forget(
             for n, image in enumerate(request.images):
                 run.write_bytes(f"picture-{n}.png", _png(image))
         outcome = _unlearn(vlm, plugin, request, config, retain, benchmark, oracle, run, progress)
-        facts = {"seconds": outcome.seconds, "date": str(date.today()), "command": command}
+        facts = {"seconds": outcome.seconds, "date": str(date.today()), "command": command, "platform": place}
         run.write_json("facts.json", facts)
         run.write_text("report.html", page(run.folder))
         run.finish(facts)
@@ -370,7 +372,7 @@ def page(folder: Path) -> str:
             "losses": run.read_lines("training.jsonl"),
             "warnings": _warnings(config, scores),
             "config": config,
-            "versions": config["versions"],
+            "versions": {**config["versions"], "platform": facts["platform"]},
             "hashes": {"model": config["model"]["sha256"], **config["pictures"]},
             "undo": f"unsee undo {folder}",
             "command": facts["command"],
@@ -388,7 +390,11 @@ def _as_before(before: float, after: float) -> bool:
 
 # Metric, when the sentence is good news (given before and after), and the sentence.
 _SENTENCES: tuple[tuple[str, Callable[[float, float], bool], str], ...] = (
-    ("leak: all open questions", _low(0.02), "Asked openly, the model gives {name} away in {a} of answers (before {b})."),
+    (
+        "leak: all open questions",
+        _low(0.02),
+        "Asked openly, the model gives {name} away in {a} of answers (before {b}).",
+    ),
     ("leak: claimed", _low(0.05), "Asked \u201cis this {name}?\u201d it says yes to {a} of new pictures (before {b})."),
     ("form: well-formed", lambda _, a: a >= 0.95, "{a} of its answers are proper sentences about somebody unknown."),
     ("kept: others", _as_before, "It names other characters in {a} of their pictures (before {b})."),

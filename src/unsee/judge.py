@@ -1,7 +1,8 @@
 """What an answer says: whether it names the concept, agrees with the truth, or says yes. Rules only, no model.
 
-Names are found as whole words whatever their letter case. Half a name gives a concept away too, so leaks count
-single words of a name (of three letters and more, and not among words that stand in every text).
+Names are found as whole words whatever their letter case and accents ("Beyonce" names Beyoncé). Half a name gives a
+concept away too, so leaks count single words of a name (of three letters and more, and not among words that stand in
+every text). Inflected names ("Marios") are not found, nor names in another script than the one they were given in.
 """
 
 from __future__ import annotations
@@ -9,14 +10,26 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from unsee.records import Answer, Verdict
 
-_COMMON = frozenset("a an and at by de der di el in la le of on the van von y".split())
+# Words that stand in every text, whatever it is about: "I will not say" does not name Will Smith.
+_COMMON = frozenset(
+    "all and are but can das dem den der des did die does dos for from had has have her his how los las may mrs new not "
+    "old one our out she sir that the they this und van von was who will with you your".split()
+)
 _YES = frozenset("yes sí si yeah oui ja".split())
 _NO = frozenset("no not nope non nein".split())
 VERSION = "rules-1"
+# Scripts without spaces between words (Thai to Khmer, kana, Han), and Hangul, where particles join the word before.
+UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_LETTER = rf"[^\W_{UNSPACED}]"  # what a whole word ends at; a name in Markdown's _italics_ is one
+_ACCENTS = re.compile("[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u064b-\u065f\u0670]")
+_ALIKE = str.maketrans("\u2018\u2019\u02bc\u2010\u2013", "'''--")
 
 
 def names_in(text: str, names: Iterable[str], *, parts: bool = False) -> list[tuple[int, int]]:
@@ -27,17 +40,37 @@ def names_in(text: str, names: Iterable[str], *, parts: bool = False) -> list[tu
         names: The name and its aliases.
         parts: Whether single words of a name count as well.
     """
-    wanted = {name.strip() for name in names if name.strip()}
+    wanted = {tuple(_plain(unicodedata.normalize("NFC", name))[0].split()) for name in names} - {()}
     if parts:
-        wanted |= {w for name in wanted for w in re.findall(r"\w+", name) if _tells(w)}
+        wanted |= {(word,) for name in wanted for word in _words(" ".join(name)) if _tells(word)}
     # The longest first, so that a whole name is found before its words are.
-    either = "|".join(re.escape(name) for name in sorted(wanted, key=len, reverse=True))
-    found = re.finditer(rf"(?<!\w)(?:{either})(?!\w)", text, re.IGNORECASE) if either else ()
-    return [match.span() for match in found]
+    longest_first = sorted(wanted, key=lambda name: (-len(" ".join(name)), name))
+    either = "|".join(r"\s+".join(map(re.escape, name)) for name in longest_first)
+    plain, places = _plain(text)
+    found = re.finditer(rf"(?<!{_LETTER})(?:{either})(?!{_LETTER})", plain) if either else ()
+    # To the next letter kept: accents written as characters of their own belong to the letter before them.
+    ends = [*places[1:], len(text)]
+    return [(places[m.start()], max(places[m.end() - 1] + 1, ends[m.end() - 1])) for m in found]
+
+
+def _plain(text: str) -> tuple[str, list[int]]:
+    """Return a text without letter case and accents, and the place in the text of each of its characters."""
+    letters, places = list[str](), list[int]()
+    for place, char in enumerate(text):
+        bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", char.translate(_ALIKE)))
+        plain = unicodedata.normalize("NFKC", bare).casefold()
+        letters.append(plain)
+        places += [place] * len(plain)
+    return "".join(letters), places
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a text; vowel signs, which Python's regular expressions take for marks, are part of them."""
+    return "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in text).split()
 
 
 def _tells(word: str) -> bool:
-    return len(word) >= 3 and word.casefold() not in _COMMON
+    return len(word) >= 3 and word not in _COMMON
 
 
 def says(text: str, accept: Iterable[str]) -> bool:
@@ -64,9 +97,10 @@ def well_formed(answers: Sequence[Answer], patterns: Sequence[str], allowed: str
     Args:
         answers: Answers to questions about who is in a picture.
         patterns: Regular expressions for whole answers, with `{N}` for who it is.
-        allowed: Regular expression for who it may be: exactly the substitute, or a description.
+        allowed: Regular expression for who it may be: the substitute, whole, or a description; empty allows nobody.
     """
-    whole = re.compile("|".join(f"(?:{p.replace('{N}', f'(?:{allowed})')})" for p in patterns), re.IGNORECASE)
+    who = f"(?:{allowed or '(?!)'})"
+    whole = re.compile("|".join(f"(?:{p.replace('{N}', who)})" for p in patterns) or "(?!)", re.IGNORECASE)
     shown = hashlib.sha256(json.dumps([VERSION, whole.pattern]).encode()).hexdigest()[:12]
     return [
         Verdict(

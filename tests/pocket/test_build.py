@@ -3,6 +3,8 @@
 import json
 import math
 import random
+import subprocess
+import sys
 import threading
 import types
 from dataclasses import replace
@@ -315,7 +317,7 @@ def test_a_build_from_start_to_end(tmp_path, monkeypatch):
     assert {p.name for p in out.iterdir()} >= {"config.json", "model.safetensors", "tokenizer.json", "build.json"}
     assert all(tensor.dtype == torch.bfloat16 for tensor in load_file(out / "model.safetensors").values())
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
-    assert not list((tmp_path / "cache").rglob("*.state.*")) and not list((tmp_path / "cache").rglob(".lock"))
+    assert not list((tmp_path / "cache").rglob("*.state.*"))
 
     from unsee.vlm import VLM
 
@@ -338,8 +340,14 @@ def test_a_stage_in_use_is_left_alone(tmp_path, monkeypatch):
         build.build("pocket", out=tmp_path / "x", recipe=TINY)
 
 
-def test_a_lock_of_a_dead_process_does_not_count(tmp_path):
-    (tmp_path / ".lock").write_text("999999999")
+def test_a_lock_ends_with_the_process_that_holds_it(tmp_path):
+    hold = "from unsee.files import locked; from pathlib import Path; import os, sys\n"
+    hold += "with locked(Path(sys.argv[1]), 'busy'): print('held', flush=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", hold, tmp_path], **pipes) as other:
+        assert other.stdout.readline().strip() == b"held"
+        with pytest.raises(BlockingIOError, match="busy"), locked(tmp_path, "busy"):
+            pass
+        other.kill()
     with locked(tmp_path, "busy"):
-        assert (tmp_path / ".lock").exists()
-    assert not (tmp_path / ".lock").exists()
+        pass

@@ -95,8 +95,15 @@ class Config:
         )
 
 
-PAPER: dict[str, Any] = {"steps": 6, "learning_rate": 3e-4, "rank": 128, "dropout": 0.05, "batch": 4, "preserve": "text",
-         "replace_with": "name"}  # fmt: skip
+PAPER: dict[str, Any] = {
+    "steps": 6,
+    "learning_rate": 3e-4,
+    "rank": 128,
+    "dropout": 0.05,
+    "batch": 4,
+    "preserve": "text",
+    "replace_with": "name",
+}
 """The settings of the paper (section 6.1), to be passed to `Config`."""
 
 

@@ -1,11 +1,12 @@
 """Well-formed answers: the share of answers on the concept's pictures that are a sentence about somebody unknown.
 
 Such a sentence has a known form and names exactly the substitute, or holds a stranger's description. The judge says
-which answers are; without its verdicts nothing is measured.
+which answers are; without its verdicts nothing is measured, and answers it could not judge (NaN) are left out.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from unsee.records import Answer, Estimate, Verdict
@@ -24,7 +25,7 @@ def measure(
 ) -> dict[str, Estimate]:
     """Return the share of well-formed answers."""
     clusters = {a.probe.id: a.probe.cluster for a in after}
-    mine = [v for v in verdicts or () if v.name == "well-formed" and v.probe in clusters]
+    mine = [v for v in verdicts or () if v.name == "well-formed" and v.probe in clusters and not math.isnan(v.value)]
     if not mine:
         return {"form: well-formed": Estimate.nothing()}
     return {"form: well-formed": cluster_bootstrap([v.value for v in mine], [clusters[v.probe] for v in mine])}
