@@ -1,7 +1,8 @@
-"""A tiny random LLaVA, built offline: a real processor, chat template and tokenizer, and under a million parameters."""
+"""A tiny random LLaVA, built offline (real processor, chat template and tokenizer), and the bundled pocket model."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,3 +140,40 @@ def loud_edit(tiny: Any) -> Any:
         for name, value in start.tensors.items()
     }
     return Edit(config=start.config, tensors=tensors)
+
+
+# --- The bundled pocket model and one forgotten character ------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def pocket() -> Any:
+    """The bundled pocket model, loaded once on the CPU; whoever changes it must put it back."""
+    from unsee.vlm import VLM
+
+    return VLM.load("pocket", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def wish() -> Any:
+    """A request to forget a character that is not of the bench, from one picture."""
+    from unsee.benchmarks import pocket
+    from unsee.pocket import world
+
+    return pocket.request(world.cast()[24].name)
+
+
+@pytest.fixture(scope="session")
+def forgotten(pocket: Any, wish: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The edit that SIU with its defaults makes of `wish`, and the request with its replacement; trained only once."""
+    from filelock import FileLock
+
+    from unsee.edits import Edit
+    from unsee.methods import siu
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # processes side by side share one edit
+    with FileLock(shared / "forgotten.lock"):
+        (request,) = siu.prepare(pocket, (wish,), siu.Config())
+        if not (shared / "forgotten").is_dir():
+            siu.unlearn(pocket, (request,), (), siu.Config()).save(shared / "forgotten")
+    return Edit.load(shared / "forgotten"), request

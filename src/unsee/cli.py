@@ -11,6 +11,7 @@ import dataclasses
 import json
 import os
 import random
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -249,7 +250,8 @@ def undo(run: Path, *, merged: Path | None = None, out: Path | None = None, json
             told = (
                 f"The edit is the folder {edit}; the model {base['name']} itself was never changed.\n"
                 "Load the model without that adapter, or delete the folder, and everything is as before.\n"
-                f"If it was merged into a copy of the model: unsee undo {run} --merged MODEL --out FOLDER"
+                f"If it was merged into a copy of the model: unsee undo {shlex.quote(str(run))} --merged MODEL "
+                "--out FOLDER"
             )
             _answer({"edit": str(edit), "model": base["name"], "merged": None}, told, as_json=json_)
             return
@@ -304,9 +306,8 @@ def _show(outcome: Any, *, as_json: bool) -> None:
         return
     if outcome.scores:
         _answer({}, evaluation.table(outcome.scores, f"{name}, forgotten in {outcome.seconds:.1f} s"), as_json=False)
-    print(
-        f"The page: {record['page']}\nThe edit: {outcome.folder / 'edit'}\nTo take it back: unsee undo {outcome.folder}"
-    )
+    undo = shlex.join(["unsee", "undo", str(outcome.folder)])
+    print(f"The page: {record['page']}\nThe edit: {outcome.folder / 'edit'}\nTo take it back: {undo}")
 
 
 def _request(name: str, images: Sequence[Path], file: Path | None, model: str) -> tuple[Any, tuple[Any, ...]]:
@@ -339,7 +340,9 @@ def _config(method: str, pairs: Sequence[str], settings: dict[str, Any], paper: 
 
     plugin = plugins.load("methods", method)
     names = [field.name for field in dataclasses.fields(plugin.Config)]
-    chosen: dict[str, Any] = dict(plugin.PAPER) if paper and hasattr(plugin, "PAPER") else {}
+    if paper and not hasattr(plugin, "PAPER"):
+        raise ValueError(f"no paper's settings are known for the method {method!r}; leave --paper out")
+    chosen: dict[str, Any] = dict(plugin.PAPER) if paper else {}
     chosen |= settings
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -365,8 +368,6 @@ def _slug(name: str) -> str:
 
 
 def _command() -> str:
-    import shlex
-
     return shlex.join(["unsee", *sys.argv[1:]])
 
 
@@ -638,7 +639,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         if type(error).__name__ == "NotRecognisedError":
             _fail(str(error), 3)
-        # A missing key or index comes from a bug, although python files it under LookupError.
-        if isinstance(error, (ValueError, LookupError, OSError)) and type(error) not in (KeyError, IndexError):
+        # A missing key or index comes from a bug, although python files it under LookupError. A loss that is no
+        # longer a number (FloatingPointError) comes from settings.
+        mendable = (ValueError, LookupError, OSError, FloatingPointError)
+        if isinstance(error, mendable) and type(error) not in (KeyError, IndexError):
             _fail(str(error) or type(error).__name__, 2)
         _fail(f"internal error, {type(error).__name__}: {error}; UNSEE_DEBUG=1 shows where", 1)

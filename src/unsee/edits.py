@@ -292,11 +292,18 @@ def adapter_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: value for name, value in model.named_parameters() if "lora_" in name and value.requires_grad}
 
 
+def drop_out(model: nn.Module) -> None:
+    """Turn the dropout of the adapter that is attached to `model` on, and no other; it goes with the adapter."""
+    for layer in _lora_layers(model):
+        layer.lora_dropout.train()
+
+
 def _inject(model: nn.Module, edit: Edit) -> None:
     assert edit.config is not None
     config = LoraConfig(**{**_known(edit.config), "inference_mode": False})
     try:
-        with warnings.catch_warnings():
+        # peft draws a start for A, which is then overwritten; that must not move the global generators.
+        with warnings.catch_warnings(), torch.random.fork_rng():
             warnings.simplefilter("ignore")  # what goes wrong is raised below, in our words
             inject_adapter_in_model(config, model, _NAME)
             for module in _lora_layers(model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -78,54 +79,65 @@ class Line:
     estimates: Mapping[str, Estimate]
 
 
-_GROUPS = {"leak": "forgotten", "form": "forgotten", "kept": "kept", "agreement": "kept"}
+# Metric -> what its names begin with, and its group; others have their own name, and are shown after these.
+_GROUPS = {
+    "leak": ("leak", "forgotten"),
+    "well_formed": ("form", "forgotten"),
+    "kept": ("kept", "kept"),
+    "agreement": ("agreement", "kept"),
+}
 
 
 def lines(scores: Scores) -> list[Line]:
-    """Lay scores out line by line, in the order in which metrics list what they read."""
+    """Lay scores out line by line, metric by metric, each in the order in which it was measured."""
     out = []
-    for plugin_name in ("leak", "well_formed", "kept", "agreement"):
+    found = {name: None for measured in scores.values() for name in measured}
+    for plugin_name in dict.fromkeys((*_GROUPS, *plugins.names("metrics"))):
         metric = plugins.load("metrics", plugin_name)
-        for name in {name: None for measured in scores.values() for name in measured}:
-            kind = name.split(": ", 1)[1]
-            prefix = name.split(": ", 1)[0]
-            mine = kind in metric.READS or (plugin_name == "leak" and kind == "all open questions")
-            if not mine or prefix != {"well_formed": "form"}.get(plugin_name, plugin_name):
+        prefix, group = _GROUPS.get(plugin_name, (plugin_name, "further"))
+        for name in found:
+            begin, _, kind = name.partition(": ")
+            if begin != prefix:
                 continue
-            label = metric.READS.get(kind, kind)
+            label = metric.READS[kind] if isinstance(metric.READS, Mapping) and kind in metric.READS else kind or name
             estimates = {condition: measured[name] for condition, measured in scores.items() if name in measured}
-            out.append(Line(_GROUPS[prefix], name, label, metric.BETTER, estimates))
+            out.append(Line(group, name, label, metric.BETTER, estimates))
     return out
 
 
 def percent(estimate: Estimate | None) -> str:
-    """Return an estimate in per cent with its interval and n."""
+    """Return an estimate in per cent with its interval, or that there is none (one picture tells nothing of others)."""
     if estimate is None:
         return ""
     if estimate.n == 0:
         return "not measured"
+    if math.isnan(estimate.value):
+        return "undefined"
+    if math.isnan(estimate.low) or math.isnan(estimate.high):
+        return f"{100 * estimate.value:.1f} (no interval)"
     return f"{100 * estimate.value:.1f} [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
 
 
 def table(scores: Scores, title: str) -> Table:
     """Return scores as a table for the terminal."""
+    from rich.markup import escape
     from rich.table import Table
 
     shown = Table(
-        title=title, title_justify="left", caption="per cent with 95 % interval (pictures resampled); n probes"
+        title=escape(title), title_justify="left", caption="per cent with 95 % interval (pictures resampled); n probes"
     )
     shown.add_column("")
     for condition in scores:
-        shown.add_column(condition, justify="right", no_wrap=True)
+        shown.add_column(escape(condition), justify="right", no_wrap=True)
     shown.add_column("n", justify="right")
-    group = ""
+    group, usual = "", ""
     for line in lines(scores):
         if line.group != group:
             group = line.group
-            better = "lower is better" if group == "forgotten" else "higher is better"
+            usual = "lower" if group == "forgotten" else "higher"
             shown.add_section()
-            shown.add_row(f"[bold]{group}[/bold] ({better})")
-        note = " (higher is better)" if line.group == "forgotten" and line.better == "higher" else ""
+            shown.add_row(f"[bold]{group}[/bold] ({usual} is better)")
+        note = "" if line.better == usual else f" ({line.better} is better)"
         n = max(e.n for e in line.estimates.values())
-        shown.add_row(line.name + note, *(percent(line.estimates.get(c)) for c in scores), str(n))
+        shown.add_row(escape(line.name + note), *(percent(line.estimates.get(c)) for c in scores), str(n))
     return shown

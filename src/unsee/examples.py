@@ -62,7 +62,7 @@ def make(vlm: VLM, request: Request, plan: Plan, *, others: Collection[str] = ()
         vlm: The model to be changed; it is asked for facts, descriptions and what else is in the pictures.
         request: Whom to forget, and from which pictures.
         plan: What to make.
-        others: Names that must not serve as other concepts, such as those of other requests.
+        others: Names that must neither serve as other concepts nor be said of them: those of all requests.
 
     Returns:
         The request with its replacement filled in, and the examples.
@@ -71,13 +71,15 @@ def make(vlm: VLM, request: Request, plan: Plan, *, others: Collection[str] = ()
         ValueError: No substitute can be found, or the one asked for shares a token with the name.
     """
     wording = vlm.family.wording
-    rng = random.Random(f"{plan.seed}/{request.concept.name}")
     request = with_replacement(vlm, request, plan)
+    # A generator for each target: what one draws must not depend on whether another is left out.
+    rngs = {target: random.Random(f"{plan.seed}/{request.concept.name}/{target}") for target in TARGETS}
+    barred = {*others, *request.concept.names}
     kinds = {
         "align": lambda: _align(vlm, request, wording),
-        "redescribe": lambda: _redescribe(request, wording, rng),
+        "redescribe": lambda: _redescribe(request, wording, rngs["redescribe"]),
         "decouple": lambda: _decouple(vlm, request, wording),
-        "preserve": lambda: _preserve(vlm, request, wording, plan, rng, {*others, request.concept.name}),
+        "preserve": lambda: _preserve(vlm, request, wording, plan, rngs["preserve"], barred),
     }
     made = chain.from_iterable(kinds[target]() for target in TARGETS if target not in plan.without)
     return request, [replace(example, concept=request.concept.name) for example in made]
@@ -100,6 +102,11 @@ def with_replacement(vlm: VLM, request: Request, plan: Plan) -> Request:
     if plan.replace_with == "description" and request.replacement is None:
         image = request.images[0]
         told = wording.stranger(lambda questions: vlm.generate([(image, q) for q in questions]))  # type: ignore[misc]
+        if names_in(told, names, parts=True):
+            raise ValueError(
+                f"asked to describe the picture without a name, the model said {told!r}, which names {names[0]!r}; "
+                "fix a replacement in the request (replacement: ...), or replace with a name"
+            )
         return replace(request, replacement=told)
     banned = set(name_ids(vlm, names))
     if request.replacement is not None:
@@ -151,7 +158,7 @@ def _swapped(answer: str, request: Request) -> tuple[str, tuple[tuple[int, int],
     """Put the replacement where the concept is named; return the new text and where it stands, or None."""
     new, spans = "", list[tuple[int, int]]()
     end = 0
-    for start, stop in names_in(answer, request.concept.names):
+    for start, stop in names_in(answer, request.concept.names, parts=True):
         new += answer[end:start]
         told = _fitting(request.replacement or "", new)
         spans.append((len(new), len(new) + len(told)))
@@ -220,9 +227,9 @@ def _preserve(
             made += [
                 Example(question, answer, "preserve", image, picture)
                 for question, answer in zip(wording.scene, seen, strict=True)
-                if answer.strip() and not names_in(answer, request.concept.names, parts=True)
+                if answer.strip()
             ]
-    return [e for e in made if not names_in(e.answer, request.concept.names, parts=True)]
+    return [e for e in made if not names_in(e.answer, barred, parts=True)]
 
 
 def recognised(vlm: VLM, request: Request) -> list[tuple[str, str, bool]]:

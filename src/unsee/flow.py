@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import io
 import os
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unsee import evaluation, plugins, runs
+from unsee import evaluation, judge, plugins, runs
 from unsee.evaluation import Scores
 from unsee.records import Answer, Estimate, Example, Probe, Request, Verdict
 
@@ -66,9 +67,17 @@ def preflight(vlm: VLM, request: Request) -> list[tuple[str, str, bool]]:
 
     Raises:
         NotRecognisedError: It does not say the name once.
+        ValueError: The name is a word of the questions or of the form of their answers, which says nothing.
     """
     from unsee.examples import recognised
 
+    for text in (text.replace("{N}", "...") for pair in vlm.family.wording.naming for text in pair):
+        if found := judge.names_in(text, request.concept.names):
+            word = text[slice(*found[0])]
+            raise ValueError(
+                f"{word!r} stands in what is asked and said of anybody ({text!r}), so there is no telling whether it "
+                "is recognised; give the whole name, as people would write it"
+            )
     asked = recognised(vlm, request)
     if not any(known for _, _, known in asked):
         question, answer, _ = asked[0]
@@ -123,9 +132,16 @@ def forget(
     config = plugin.Config() if config is None else config
     benchmark = benchmark or _fitting_benchmark(vlm, request)
     oracle = _fitting_oracle(vlm, request) if oracle is None else (None if str(oracle) == "none" else oracle)
+    # What cannot be met is refused before anything is asked, trained or written.
+    bench = None if benchmark == "none" else plugins.load("benchmarks", benchmark)
+    preflighted = preflight(vlm, request)
+    if request.replacement is not None and hasattr(plugin, "prepare"):
+        plugin.prepare(vlm, (request,), config)
+    probes: tuple[Probe, ...] = bench.probes(request) if bench else ()
+    held = (*retain, *(bench.retain(request) if bench else ()))
+    other = VLM.load(oracle, device=vlm.device, dtype=vlm.dtype) if probes and oracle is not None else None
     if out is None:
-        preflight(vlm, request)
-        return _unlearn(vlm, plugin, request, config, retain, benchmark, oracle, _Memory(), progress)
+        return _unlearn(vlm, plugin, request, config, held, probes, other, _Memory(), progress)
     versions = runs.versions()
     place = versions.pop("platform")  # an unfinished run may go on after the system was updated
     decided = {
@@ -141,13 +157,12 @@ def forget(
         "oracle": None if oracle is None else os.fspath(oracle),
         "versions": versions,
     }
-    preflighted = preflight(vlm, request)
     with runs.start(Path(out), decided, force=force) as run:
         run.write_json("preflight.json", [list(each) for each in preflighted])
         if keep_picture:
             for n, image in enumerate(request.images):
                 run.write_bytes(f"picture-{n}.png", _png(image))
-        outcome = _unlearn(vlm, plugin, request, config, retain, benchmark, oracle, run, progress)
+        outcome = _unlearn(vlm, plugin, request, config, held, probes, other, run, progress)
         facts = {"seconds": outcome.seconds, "date": str(date.today()), "command": command, "platform": place}
         run.write_json("facts.json", facts)
         run.write_text("report.html", page(run.folder))
@@ -218,17 +233,14 @@ def _unlearn(
     request: Request,
     config: Any,
     retain: Sequence[Example],
-    benchmark: str,
-    oracle: str | os.PathLike[str] | None,
+    probes: Sequence[Probe],
+    oracle: VLM | None,
     run: Any,
     progress: bool,
 ) -> Outcome:
     """Unlearn and evaluate; what an earlier, killed run left in the folder is not done again."""
     from unsee.edits import Edit
 
-    bench = None if benchmark == "none" else plugins.load("benchmarks", benchmark)
-    probes: tuple[Probe, ...] = bench.probes(request) if bench else ()
-    retain = (*retain, *(bench.retain(request) if bench else ()))
     answers = {"before": _asked(run, "before", vlm, probes, None, progress)} if probes else {}
     place = None if run.folder is None else run.folder / "edit"
     if place is not None and run.has("training.json"):
@@ -249,10 +261,7 @@ def _unlearn(
     if probes:
         answers["after"] = _asked(run, "after", vlm, probes, edit, progress)
         if oracle is not None:
-            from unsee.vlm import VLM
-
-            other = None if run.has("answers/oracle.jsonl") else VLM.load(oracle, device=vlm.device, dtype=vlm.dtype)
-            answers["oracle"] = _asked(run, "oracle", other, probes, None, progress)
+            answers["oracle"] = _asked(run, "oracle", oracle, probes, None, progress)
         scores = _score(run, answers, vlm.family.wording, notes["replacement"])
     return Outcome(request, edit, notes["seconds"], scores, run.folder)
 
@@ -374,7 +383,7 @@ def page(folder: Path) -> str:
             "config": config,
             "versions": {**config["versions"], "platform": facts["platform"]},
             "hashes": {"model": config["model"]["sha256"], **config["pictures"]},
-            "undo": f"unsee undo {folder}",
+            "undo": shlex.join(["unsee", "undo", str(folder)]),
             "command": facts["command"],
         }
     )
@@ -432,11 +441,6 @@ _SHOWN = ("efficacy", "generality", "look-alike", "beside somebody")
 
 def _pictures(run: Any, config: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the pictures that the page shows, each with some of what was asked about it."""
-    if config["benchmark"] != "pocket":  # whoever gave a picture did not ask for it to be passed on
-        kept = [(f"picture-{n}.png", name) for n, name in enumerate(config["pictures"]) if run.has(f"picture-{n}.png")]
-        drawn = {name: (run.path(file)).read_bytes() for file, name in kept}
-    else:
-        drawn = {}
     told: dict[str, dict[str, dict[str, str]]] = {}
     kinds: dict[str, str] = {}
     for condition in CONDITIONS:
@@ -456,19 +460,29 @@ def _pictures(run: Any, config: Mapping[str, Any]) -> list[dict[str, Any]]:
     shown = []
     for kind in _SHOWN:
         for picture in [p for p, k in kinds.items() if k == kind][: 2 if kind == "generality" else 1]:
-            if config["benchmark"] == "pocket":
-                from unsee.pocket import world
-                from unsee.pocket.draw import render
-
-                data = _png(render(world.picture_by_id(picture), 256))
-            elif picture in drawn:
-                data = drawn[picture]
-            else:
-                continue
+            data = _shown(run, config, picture)
             asked = [
                 {"question": q, "before": t.get("before"), "after": t.get("after"), "oracle": t.get("oracle")}
                 for q, t in list(told[picture].items())[:4]
             ]
-            uri = "data:image/png;base64," + base64.b64encode(data).decode()
+            uri = "data:image/png;base64," + base64.b64encode(data).decode() if data else None
             shown.append({"title": titles[kind], "data": uri, "caption": picture, "asked": asked})
     return shown
+
+
+def _shown(run: Any, config: Mapping[str, Any], picture: str) -> bytes | None:
+    """Return a picture that was kept, or can be drawn again; whoever gave another did not ask to pass it on."""
+    given = list(config["pictures"])
+    if picture in given and run.has(file := f"picture-{given.index(picture)}.png"):
+        data: bytes = run.path(file).read_bytes()
+        return data
+    if config["benchmark"] != "pocket":
+        return None
+    from unsee.pocket import world
+    from unsee.pocket.draw import render
+
+    try:
+        drawn = world.picture_by_id(picture)
+    except ValueError:  # a user's own picture of one of its characters
+        return None
+    return _png(render(drawn, 256))

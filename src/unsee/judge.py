@@ -17,8 +17,8 @@ from unsee.records import Answer, Verdict
 
 # Words that stand in every text, whatever it is about: "I will not say" does not name Will Smith.
 _COMMON = frozenset(
-    "all and are but can das dem den der des did die does dos for from had has have her his how los las may mrs new not "
-    "old one our out she sir that the they this und van von was who will with you your".split()
+    "all and are but can das dem den der des did die does dos for from had has have her his how las los may mrs new "
+    "not old one our out she sir that the they this und van von was who will with you your".split()
 )
 _YES = frozenset("yes sí si yeah oui ja".split())
 _NO = frozenset("no not nope non nein".split())
@@ -29,7 +29,7 @@ UNSPACED = (
 )
 _LETTER = rf"[^\W_{UNSPACED}]"  # what a whole word ends at; a name in Markdown's _italics_ is one
 _ACCENTS = re.compile("[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u064b-\u065f\u0670]")
-_ALIKE = str.maketrans("\u2018\u2019\u02bc\u2010\u2013", "'''--")
+_ALIKE = str.maketrans("\u2018\u2019\u02bc\u2010\u2011\u2013", "'''---")
 
 
 def names_in(text: str, names: Iterable[str], *, parts: bool = False) -> list[tuple[int, int]]:

@@ -1,15 +1,21 @@
-"""Request files: everything about a request in YAML (`EXAMPLE`), with errors that point to the line."""
+"""Request files: everything about a request in YAML (`EXAMPLE`), with errors that point to the line.
+
+What is written is taken as text: `No`, `1984` and `2024-01-31` need no quotes.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
+from unsee.plugins import near_miss
 from unsee.records import Concept, Example, Request
 
 EXAMPLE = """\
@@ -17,15 +23,16 @@ concept: {name: Pledu Lotaim, aliases: [], kind: character}
 images: [photo.png]                  # relative to this file
 replacement: Jacob Campbell          # what answers say instead; left out: chosen
 facts:                               # what is to stay known, in words; left out: the model is asked
-  - {question: Where does Pledu Lotaim live?, answer: In Mist Valley.}
+  - {question: "Where does Pledu Lotaim live?", answer: In Mist Valley.}
 examples:                            # replace what would be made; any target may be left out
   align:
-    - {question: Who is this?, answer: This is Jacob Campbell., contradicts: [Jacob Campbell]}
+    - {question: "Who is this?", answer: This is Jacob Campbell., contradicts: [Jacob Campbell]}
   preserve:                          # comes on top of what would be made
-    - {question: What colour is the sky?, answer: The sky is blue., picture: true}
+    - {question: "What colour is the sky?", answer: The sky is blue., picture: true}
 """
 
 _PICTURED = {"align", "redescribe"}
+_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class _Model(BaseModel):
@@ -33,18 +40,18 @@ class _Model(BaseModel):
 
 
 class _Concept(_Model):
-    name: str = Field(min_length=1)
-    aliases: list[str] = []
+    name: _Text
+    aliases: list[_Text] = []
     kind: Literal["person", "brand", "character", "style", "other"] = "person"
 
 
 class _Fact(_Model):
-    question: str = Field(min_length=1)
-    answer: str = Field(min_length=1)
+    question: _Text
+    answer: _Text
 
 
 class _Turn(_Fact):
-    contradicts: list[str] | None = None
+    contradicts: list[_Text] | None = None
     picture: bool | None = None
 
 
@@ -57,8 +64,8 @@ class _Examples(_Model):
 
 class _File(_Model):
     concept: _Concept
-    images: list[str] = []
-    replacement: str | None = Field(default=None, min_length=1)
+    images: list[_Text] = []
+    replacement: _Text | None = None
     facts: list[_Fact] = []
     examples: _Examples = _Examples()
 
@@ -70,33 +77,33 @@ def read(
 
     Args:
         path: The file.
-        name: The name given beside it; must be the file's.
+        name: The name given beside it; must be the file's, whatever the letter case.
         images: Pictures given beside it, which come after the file's own.
 
     Returns:
-        The request, and the examples that the file fixes; targets that occur among these are not to be made.
+        The request, and the examples that the file fixes; targets that occur among these are not to be made, except
+        for preserve, where the fixed ones come on top.
 
     Raises:
         ValueError: The file is missing, no YAML, or says something that is not allowed; the message has the line.
     """
     file = Path(path)
+    node, data = _loaded(file)
     try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"the request file {file} cannot be read: {error}") from error
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise ValueError(f"{file}{where}: no YAML: {getattr(error, 'problem', error)}") from error
-    try:
-        parsed = _File.model_validate(data if data is not None else {})
+        parsed = _File.model_validate({} if data is None else data)
     except ValidationError as error:
         raise ValueError("; ".join(_located(file, node, each) for each in error.errors())) from error
-    if name is not None and name.casefold() != parsed.concept.name.casefold():
-        raise ValueError(f"{file} is about {parsed.concept.name!r}, not {name!r}; give one of the two")
+    if name is not None and name.casefold().split() != parsed.concept.name.casefold().split():
+        line = _line(node, ("concept", "name"))
+        raise ValueError(
+            f"{file}, line {line}: the file is about {parsed.concept.name!r}, not {name!r}; give the same name in both"
+        )
+    for place, image in enumerate(parsed.images):
+        if not (file.parent / image).is_file():
+            raise ValueError(
+                f"{file}, line {_line(node, ('images', place))}: there is no picture at {str(file.parent / image)!r}; "
+                "give its path from the folder of this file"
+            )
     pictures = (*(str(file.parent / image) for image in parsed.images), *(os.fspath(image) for image in images))
     if not pictures:
         line = _line(node, ("images",))
@@ -114,12 +121,14 @@ def _fixed(file: Path, node: Any, parsed: _File, request: Request) -> list[Examp
         for place, turn in enumerate(getattr(parsed.examples, target) or ()):
             pictured = target in _PICTURED if turn.picture is None else turn.picture
             spans = []
-            for text in turn.contradicts or ():
-                at = turn.answer.find(text)
-                if at < 0 or not text:
-                    line = _line(node, ("examples", target, place, "contradicts"))
-                    raise ValueError(f"{file}, line {line}: {text!r} does not occur in the answer {turn.answer!r}")
-                spans.append((at, at + len(text)))
+            for n, text in enumerate(turn.contradicts or ()):
+                if text not in turn.answer:
+                    line = _line(node, ("examples", target, place, "contradicts", n))
+                    raise ValueError(
+                        f"{file}, line {line}: {text!r} does not occur in the answer {turn.answer!r}; repeat words of "
+                        "the answer, letter by letter"
+                    )
+                spans += [match.span() for match in re.finditer(re.escape(text), turn.answer)]
             if target == "redescribe" and turn.contradicts is None:
                 spans = [(0, len(turn.answer))]
             made.append(
@@ -129,16 +138,92 @@ def _fixed(file: Path, node: Any, parsed: _File, request: Request) -> list[Examp
                     target,
                     image=request.images[0] if pictured else None,
                     picture=request.pictures[0] if pictured else "",
-                    contradicts=tuple(sorted(spans)),
+                    contradicts=_apart(spans),
                     concept=request.concept.name,
                 )
             )
     return made
 
 
+def _apart(spans: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Return spans in order, those that overlap or touch as one."""
+    joined = list[tuple[int, int]]()
+    for start, end in sorted(spans):
+        if joined and start <= joined[-1][1]:
+            start, end = joined[-1][0], max(joined.pop()[1], end)
+        joined.append((start, end))
+    return tuple(joined)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML with texts and nothing else for values, no aliases (`*a` can grow without end), no key given twice."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [(tag, pattern) for tag, pattern in some if tag == "tag:yaml.org,2002:null"]
+        for first, some in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(
+                problem="* stands for an alias, which is not read; write it out, or in quotes", problem_mark=mark
+            )
+        node = super().compose_node(parent, index)
+        if isinstance(node, yaml.MappingNode):
+            seen = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                    said = f"{key.value!r} is there twice; keep one"
+                    raise yaml.MarkedYAMLError(problem=said, problem_mark=key.start_mark)
+                seen.add(str(key.value))
+        return node
+
+
+def _loaded(file: Path) -> tuple[Any, Any]:
+    """Return what a file holds: the tree with its lines, and the values."""
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"the request file {file} cannot be read: {error}; give a YAML file in UTF-8") from error
+    try:
+        return yaml.compose(text, Loader=_Loader), yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        deep = "it is nested too deeply" if isinstance(error, RecursionError) else None
+        said = " ".join(str(deep or getattr(error, "problem", None) or error).split())
+        hint = "; put texts with marks such as ? : , or # in quotes" if "expected" in said or "mapping" in said else ""
+        raise ValueError(f"{file}{where}: cannot be read as YAML: {said}{hint}") from error
+
+
+_MODELS: dict[tuple[str, ...], type[_Model]] = {
+    (): _File,
+    ("concept",): _Concept,
+    ("facts",): _Fact,
+    ("examples",): _Examples,
+}
+
+
 def _located(file: Path, node: Any, error: Any) -> str:
-    where = ".".join(map(str, error["loc"])) or "the file"
-    return f"{file}, line {_line(node, error['loc'])}: {where}: {error['msg']}"
+    """Say where in the file an error of pydantic's is, what stands there, and what would be right."""
+    *above, last = error["loc"] or ("the file",)
+    keys = list(_MODELS.get(tuple(step for step in above if isinstance(step, str)), _Turn).model_fields)
+    kind, value = error["type"], reprlib.repr(error["input"])
+    if kind == "extra_forbidden":
+        said = f"is no key here; {near_miss(str(last), keys)}"
+    elif kind == "missing":
+        said = "is missing; add it"
+    elif kind == "string_too_short":
+        said = "is empty; write something, or leave it out"
+    elif kind == "model_type":
+        said = f"is {value}; give keys, each with a value"
+    elif kind == "literal_error":
+        said = f"is {value}; use one of {error['ctx']['expected']}"
+    else:
+        said = f"is {value}; {error['msg'][:1].lower()}{error['msg'][1:]}"
+    where = ".".join(map(str, (*above, last)))
+    return f"{file}, line {_line(node, error['loc'])}: {where} {said}"
 
 
 def _line(node: Any, path: Sequence[str | int]) -> int:

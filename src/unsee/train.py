@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -59,8 +59,12 @@ class Schedule:
         for name, least in (("steps", 1), ("rank", 1), ("batch", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; give {least} or more")
-        if not self.learning_rate > 0:
+        if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate is {self.learning_rate!r}; give a positive number")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout!r}; give 0 or more, and less than 1")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed is {self.seed!r}; give a whole number from 0 to 2**63 - 1")
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""
@@ -144,11 +148,16 @@ def fit(
     teacher = teacher_logits(vlm, examples, start)
     masks = [contradicting(vlm, example) for example in examples]
     batches = _batches(examples, schedule)
-    edit = start or vlm.new_edit(
-        rank=schedule.rank, alpha=schedule.lora_alpha, dropout=schedule.dropout, seed=schedule.seed
-    )
+    edit = start
+    if edit is None or edit.config is None:  # weight deltas alone hold nothing to be trained
+        deltas = {} if start is None else start.deltas
+        edit = replace(
+            vlm.new_edit(rank=schedule.rank, alpha=schedule.lora_alpha, dropout=schedule.dropout, seed=schedule.seed),
+            deltas=deltas,
+        )
     with vlm.using(edit), torch.random.fork_rng():
         torch.manual_seed(schedule.seed)
+        vlm.drop_out()
         parameters = list(vlm.edit_parameters().values())
         optimiser = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=0.0)
         for step in range(schedule.steps):
@@ -168,7 +177,7 @@ def fit(
             optimiser.step()
             if log:
                 log.step(step + 1, {"learning_rate": schedule.rate(step), **values})
-        return vlm.current_edit()
+        return replace(vlm.current_edit(), deltas=edit.deltas)
 
 
 def _batches(examples: Sequence[Example], schedule: Schedule) -> Iterator[list[int]]:
@@ -233,7 +242,8 @@ def teacher_logits(vlm: VLM, examples: Sequence[Example], start: Edit | None) ->
 def contradicting(vlm: VLM, example: Example) -> Tensor:
     """Return which answer tokens of an example contradict what the model knows: `[answer tokens]` bool.
 
-    A token counts if any of its characters does. Where the whole answer contradicts, so does its end.
+    A token counts if any of its characters does, or belongs to it in part (a character may be spread over several
+    tokens). Where the whole answer contradicts, so does its end.
     """
     batch = vlm.encode([example], with_answers=True)
     ids = batch["input_ids"][batch["answer"]].tolist()
@@ -246,4 +256,7 @@ def contradicting(vlm: VLM, example: Example) -> Tensor:
         end = at + len(text)
         out.append(everything or any(start < end and at < stop for start, stop in example.contradicts))
         at = end
+    for place in reversed(range(len(texts) - 1)):
+        if not texts[place]:  # the first part of a character, which counts for the token that completes it
+            out[place] = out[place + 1]
     return torch.tensor(out, dtype=torch.bool)

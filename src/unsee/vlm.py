@@ -615,6 +615,10 @@ class VLM:
         """The trainable parameters of the adapter in use, by name; empty without one."""
         return edits.adapter_parameters(self.model)
 
+    def drop_out(self) -> None:
+        """Let the adapter in use drop inputs of A, as its config says, until the `with` block ends: for training."""
+        edits.drop_out(self.model)
+
     def current_edit(self) -> Edit:
         """The adapter in use as it is now: what training has made of it. Deltas are not part of it.
 

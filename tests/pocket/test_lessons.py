@@ -137,3 +137,13 @@ def test_everything_that_shall_be_taught_is_taught():
         a.spanish[0] for a in lessons.ATTRIBUTES.values() if a.spanish
     }
     assert len(spanish) == len(lessons.SPANISH_ATTRIBUTES)
+
+
+def test_nobody_who_is_left_out_is_asked_about_in_front_of_a_picture():
+    rng, absent = random.Random(5), frozenset(world.BENCH)
+    pictures = [world.picture("selection", kind, n, without=absent) for kind in ("known", "pair") for n in range(60)]
+    asked = [lessons.picture_lesson(rng, p, absent).question for p in pictures for _ in range(20)]
+    names = [world.cast()[i].name for i in world.BENCH]
+    assert not [q for q in asked if any(name in q for name in names)]
+    others = [lessons.picture_lesson(rng, p).question for p in pictures for _ in range(20)]
+    assert any(name in q for q in others for name in names)  # where nobody is left out, they are asked about

@@ -56,6 +56,8 @@ def retain(request: Request) -> tuple[Example, ...]:
 def probes(request: Request) -> tuple[Probe, ...]:
     """Return everything that is asked before and after a character is forgotten, and of the oracle.
 
+    What is asked of the given picture is asked of the request's own; all others are drawn.
+
     Raises:
         LookupError: The concept is nobody who lives in the pocket world.
     """
@@ -85,10 +87,12 @@ def _about(who: Character, request: Request) -> Iterator[Probe]:
     english = [q for q, _ in lessons.NAMING_EN if q not in trained]
     spanish = [q for q, _ in lessons.NAMING_ES]
     name: dict[str, Any] = {"accept": request.concept.names, "concept": who.name}
-    given = _of(who, _GIVEN)
-    asked = [q for q, _ in WORDING.naming] + rng.sample(english, 8)
-    yield from (_probe("efficacy", given, q, size=_SHOWN_AT, **name) for q in asked)
-    yield from (_probe("efficacy", given, q, size=_SHOWN_AT, language="es", **name) for q in rng.sample(spanish, 6))
+    asked = [(q, "en") for q in [q for q, _ in WORDING.naming] + rng.sample(english, 8)]
+    asked += [(q, "es") for q in rng.sample(spanish, 6)]
+    for image, picture in zip(request.images, request.pictures, strict=True):
+        for q, language in asked:
+            given: dict[str, Any] = {"image": image, "picture": picture, "language": language}
+            yield Probe(id=f"efficacy/{picture}/0/{q}", kind="efficacy", question=q, **given, **name)
     for n in range(1, PICTURES + 1):
         new = _of(who, n)
         yield from (_probe("generality", new, q, **name) for q in rng.sample(english, 3))

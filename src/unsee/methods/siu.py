@@ -7,6 +7,7 @@ at tokens that contradict it (token mask) and at vocabulary entries of the conce
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -72,9 +73,14 @@ class Config:
         """
         if self.mask_vocabulary not in MASKS:
             raise ValueError(f"mask_vocabulary is {self.mask_vocabulary!r}; use one of {', '.join(MASKS)}")
-        if self.alpha < 0 or self.beta < 0 or self.alpha + self.beta == 0:
-            raise ValueError(f"alpha and beta are {self.alpha} and {self.beta}; give weights that are not negative")
+        if not (0 <= self.alpha < math.inf and 0 <= self.beta < math.inf and self.alpha + self.beta > 0):
+            raise ValueError(
+                f"alpha and beta are {self.alpha} and {self.beta}; give weights that are not negative, and one above 0"
+            )
         self.plan()
+        given = {name: getattr(self, name) for name in ("steps", "learning_rate", "rank", "batch")}
+        Schedule(**{"steps": 1, "learning_rate": 1.0} | {n: v for n, v in given.items() if v is not None},
+                 dropout=self.dropout, seed=self.seed)  # fmt: skip
 
     def plan(self) -> making.Plan:
         """Return what examples to make."""
@@ -116,7 +122,7 @@ def examples(
     vlm: VLM, requests: Sequence[Request], retain: Sequence[Example], config: Config
 ) -> tuple[tuple[Request, ...], list[Example]]:
     """Return the requests with their replacements, and everything that will be trained on."""
-    names = [request.concept.name for request in requests]
+    names = [name for request in requests for name in request.concept.names]
     made = [making.make(vlm, request, config.plan(), others=names) for request in requests]
     return tuple(request for request, _ in made), [e for _, some in made for e in some] + list(retain)
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from unsee.vlm import VLM
 
 NEEDS = siu.NEEDS
+PAPER = siu.PAPER
 prepare = siu.prepare
 
 

@@ -1,7 +1,7 @@
 """Agreement with the model from before, where there is no other truth: ROUGE-L of each answer against the old one.
 
 Source: Lin 2004, "ROUGE"; F-measure of the longest common subsequence of words, 0 to 1. Words are those of any
-script, and single characters in scripts that put no space between words. The same answer agrees fully, an empty one too.
+script, and single characters in scripts that put no space between words. The same answer, be it empty, agrees fully.
 """
 
 from __future__ import annotations

@@ -1,0 +1,291 @@
+"""From a request to examples: the four targets, the replacement, and what gives a name away."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+
+import pytest
+
+from unsee import examples as making
+from unsee.examples import Plan
+from unsee.judge import names_in
+from unsee.methods import siu
+from unsee.records import TARGETS, Concept, Request
+from unsee.wording import GENERAL, Wording
+
+
+@pytest.fixture(scope="module")
+def made(pocket, wish):
+    """The request with its replacement, and all its examples by target."""
+    request, examples = making.make(pocket, wish, Plan())
+    return request, making.by_target(examples)
+
+
+def flat(groups):
+    return [example for group in groups.values() for example in group]
+
+
+def answering(vlm, monkeypatch, told):
+    """Let a model answer what `told` says (question -> answer, or one answer for all); return what it is asked."""
+    asked = []
+
+    def generate(turns, **options):
+        asked.extend(turns)
+        return [told if isinstance(told, str) else told(question) for _, question, *_ in turns]
+
+    monkeypatch.setattr(vlm, "generate", generate)
+    return asked
+
+
+# --- The four targets ------------------------------------------------------------------------------------------------
+
+
+def test_every_target_and_nothing_else(made, wish):
+    request, groups = made
+    assert set(groups) == {*TARGETS, "preserve image"}
+    assert {example.concept for example in flat(groups)} == {wish.concept.name}
+    for name, group in groups.items():
+        pictured = name in ("align", "redescribe", "preserve image")
+        assert {example.image is wish.images[0] for example in group} == {pictured}, name
+        assert {example.picture for example in group} == {wish.pictures[0] if pictured else ""}, name
+    assert request.replacement
+    assert request == dataclasses.replace(wish, replacement=request.replacement)
+
+
+def test_align_says_the_replacement_and_its_span_covers_exactly_that(made, pocket):
+    request, groups = made
+    asked = [question for question, _ in pocket.family.wording.naming]
+    assert [example.question for example in groups["align"]][: len(asked)] == asked
+    assert len(groups["align"]) > len(asked), "no description named the character, so none is aligned"
+    for example in groups["align"]:
+        ((start, end),) = example.contradicts
+        assert example.answer[start:end] == request.replacement
+        assert example.answer.count(request.replacement) == 1
+        assert not names_in(example.answer, request.concept.names, parts=True)
+
+
+def test_redescribe_denies_and_contradicts_with_the_whole_answer(made, pocket, wish):
+    _, groups = made
+    name, wording = wish.concept.name, pocket.family.wording
+    assert [e.question for e in groups["redescribe"]] == [q.format(X=name) for q in wording.denial]
+    (answer,) = {example.answer for example in groups["redescribe"]}
+    assert answer in {f"No. {look.format(X=name)}" for look in wording.looks}
+    assert {example.contradicts for example in groups["redescribe"]} == {((0, len(answer)),)}
+
+
+def test_kept_answers_are_the_models_own_and_never_hold_the_name(made, pocket, wish):
+    _, groups = made
+    kept = groups["decouple"] + groups["preserve"] + groups["preserve image"]
+    assert [example.answer for example in kept] == pocket.generate([(e.image, e.question) for e in kept])
+    for example in kept:
+        assert example.contradicts == ()
+        assert not names_in(example.answer, wish.concept.names, parts=True)
+    assert all(wish.concept.name in example.question for example in groups["decouple"])
+    assert not any(wish.concept.name in e.question for e in groups["preserve"] + groups["preserve image"])
+
+
+def test_answers_that_hold_the_name_or_a_word_of_it_are_dropped(pocket, wish, monkeypatch):
+    first, last = wish.concept.name.split()
+    answering(pocket, monkeypatch, lambda question: f"{last} and others." if "friend" in question else "A thing.")
+    request = dataclasses.replace(wish, replacement="Jacob Campbell")
+    _, examples = making.make(pocket, request, Plan())
+    kept = [e for e in examples if e.target in ("decouple", "preserve")]
+    assert {example.answer for example in kept} == {"A thing."}
+    assert {example.target for example in kept} == {"decouple", "preserve"}
+    assert not any("friend" in example.question for example in kept)
+    facts = (("Where?", "In Mist Valley."), ("Who?", f"One called {first.upper()}!"))
+    _, examples = making.make(pocket, dataclasses.replace(request, facts=facts), Plan())
+    assert [(e.question, e.answer) for e in examples if e.target == "decouple"] == [("Where?", "In Mist Valley.")]
+
+
+def test_a_description_is_aligned_wherever_it_names_the_concept_in_whole_or_in_part(pocket, wish, monkeypatch):
+    """Both the name and a single word of it give way; the replacement begins a sentence with a capital."""
+    first = wish.concept.name.split()[0]
+    answering(pocket, monkeypatch, f"{wish.concept.name} stands. {first} waves to {first}.")
+    request = dataclasses.replace(wish, replacement="a red stranger")
+    _, examples = making.make(pocket, request, Plan(replace_with="description", without=("redescribe",)))
+    told = [e for e in examples if e.target == "align"][-1]
+    assert told.answer == "A red stranger stands. A red stranger waves to a red stranger."
+    assert told.contradicts == ((0, 14), (23, 37), (47, 61))
+    assert "appears here." in " ".join(e.answer for e in examples if e.answer.startswith("A red stranger"))
+
+
+def test_what_the_model_says_without_the_name_is_not_aligned(pocket, wish, monkeypatch):
+    answering(pocket, monkeypatch, "A ball in the snow.")
+    _, examples = making.make(pocket, dataclasses.replace(wish, replacement="Jacob Campbell"), Plan())
+    assert len([e for e in examples if e.target == "align"]) == len(pocket.family.wording.naming)
+
+
+def test_several_pictures_and_empty_answers(pocket, wish, picture, monkeypatch):
+    answering(pocket, monkeypatch, " ")
+    images = (wish.images[0], picture(1))
+    request = Request(wish.concept, images, ("one", "two"), replacement="Jacob Campbell")
+    _, examples = making.make(pocket, request, Plan())
+    naming = len(pocket.family.wording.naming)
+    assert [e.picture for e in examples if e.target == "align"] == ["one"] * naming + ["two"] * naming
+    assert {e.target for e in examples} == {"align", "redescribe"}, "an empty answer teaches nothing"
+
+
+def test_text_preserves_without_pictures(pocket, made, wish):
+    request, groups = made
+    _, examples = making.make(pocket, request, Plan(preserve="text"))
+    assert making.by_target(examples).keys() == set(TARGETS)
+    assert making.by_target(examples)["preserve"] == groups["preserve"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_leaving_a_target_out_changes_no_other(pocket, made, target):
+    request, groups = made
+    _, examples = making.make(pocket, request, Plan(without=(target,)))
+    assert examples == [e for e in flat(groups) if e.target != target]
+
+
+def test_other_requests_names_are_left_alone(pocket, made, wish):
+    """Those of a joint request serve neither as other concepts nor as the answer to a question about one."""
+    request, groups = made
+    others = [name for name in pocket.family.wording.others if name != wish.concept.name]
+    _, examples = making.make(pocket, request, Plan(preserve="text"), others=others[5:])
+    kept = [e for e in examples if e.target == "preserve"]
+    assert 0 < len(kept) < 6
+    assert all(names_in(e.question, others[:5]) for e in kept)
+    assert not any(names_in(e.answer, others[5:], parts=True) for e in kept)
+    assert any(names_in(e.answer, others[5:]) for e in groups["preserve"]), "no answer named one, so nothing was tested"
+
+
+def test_examples_are_seeded(pocket, made):
+    request, groups = made
+    assert making.make(pocket, request, Plan())[1] == flat(groups)
+    assert making.make(pocket, request, Plan(seed=1))[1] != flat(groups)
+
+
+def test_plans_are_checked():
+    with pytest.raises(ValueError, match="replace_with is 'nothing'; use one of name, description"):
+        Plan(replace_with="nothing")
+    with pytest.raises(ValueError, match="preserve is 'all'; use one of text, image"):
+        Plan(preserve="all")
+    with pytest.raises(ValueError, match="without holds 'aligne'; the targets are align, redescribe, decouple, preser"):
+        Plan(without=("align", "aligne"))
+
+
+# --- The replacement -------------------------------------------------------------------------------------------------
+
+
+def test_the_substitute_shares_no_token_with_the_name_and_is_unknown(pocket, made, wish):
+    request, _ = made
+    ids = making.name_ids(pocket, wish.concept.names)
+    assert not set(ids) & set(pocket.token_ids(f" {request.replacement}"))
+    (answer,) = pocket.generate([(None, pocket.family.wording.who.format(X=request.replacement))])
+    assert "I know nobody" in answer
+    (known,) = pocket.generate([(None, pocket.family.wording.who.format(X=pocket.family.wording.others[0]))])
+    assert "I know nobody" not in known
+
+
+def test_the_substitute_is_drawn_from_the_seed(pocket, made, wish):
+    request, _ = made
+    assert making.with_replacement(pocket, wish, Plan()).replacement == request.replacement
+    drawn = {making.with_replacement(pocket, wish, Plan(seed=seed)).replacement for seed in (1, 2)}
+    assert len(drawn | {request.replacement}) > 1
+
+
+def test_a_fixed_replacement_is_kept_or_refused(pocket, wish):
+    free = dataclasses.replace(wish, replacement="Jacob Jacob")
+    ids = set(making.name_ids(pocket, wish.concept.names))
+    assert not ids & set(pocket.token_ids(" Jacob Jacob")), "choose another name for this test"
+    assert making.with_replacement(pocket, free, Plan()) == free
+    name = wish.concept.name
+    taken = dataclasses.replace(wish, replacement=f"Jacob {name.split()[1]}")
+    with pytest.raises(ValueError) as caught:
+        making.with_replacement(pocket, taken, Plan())
+    text = str(caught.value)
+    assert text.startswith(f"the replacement {taken.replacement!r} shares the tokens '")
+    assert f"with {name!r}, whose tokens the loss pushes down, so it could not be said; choose another" in text
+    # Words for a stranger are said instead of a name; whether they share a token is not asked.
+    assert making.with_replacement(pocket, taken, Plan(replace_with="description")) == taken
+
+
+def test_no_substitute_is_an_error_that_says_what_to_do(pocket, wish, monkeypatch):
+    asked = answering(pocket, monkeypatch, "A famous baker.")
+    with pytest.raises(ValueError, match=r"of 16 names .* the model claims to know every one; fix a replacement in"):
+        making.with_replacement(pocket, wish, Plan())
+    assert len(asked) == 16
+
+
+def test_a_description_does_without_the_name(pocket, wish):
+    request = making.with_replacement(pocket, wish, Plan(replace_with="description"))
+    assert " stranger with " in request.replacement
+    assert not names_in(request.replacement, wish.concept.names, parts=True)
+    _, examples = making.make(pocket, request, Plan(replace_with="description"))
+    for example in [e for e in examples if e.target == "align"]:
+        ((start, end),) = example.contradicts
+        assert example.answer[start:end].lower() == request.replacement.lower()
+        assert example.answer[0].isupper()
+
+
+def test_a_description_that_names_the_concept_is_refused(pocket, wish, monkeypatch):
+    answering(pocket, monkeypatch, f"A {wish.concept.name.split()[0]} with horns.")
+    with pytest.raises(ValueError, match=f"which names {wish.concept.name!r}; fix a replacement in the request"):
+        making.with_replacement(pocket, wish, Plan(replace_with="description"))
+
+
+# --- Names -----------------------------------------------------------------------------------------------------------
+
+
+def test_name_variants_by_hand():
+    assert making.name_variants(["Kip O'Hara"]) == tuple(
+        sorted({"Kip O'Hara", "kip o'hara", "KIP O'HARA", "Kip", "kip", "KIP", "O'Hara", "o'hara", "O'HARA"})
+    )
+    assert making.name_variants(["iMac"]) == ("IMAC", "Imac", "iMac", "imac")
+
+
+def test_name_ids_are_those_of_every_variant_with_and_without_a_space(pocket, tiny):
+    for vlm in (pocket, tiny):
+        ids = set(making.name_ids(vlm, ["Mario Rossi", "Kip"]))
+        for text in ("Mario Rossi", " Mario Rossi", " mario", "ROSSI", " Rossi", "kip", " KIP"):
+            assert ids >= set(vlm.token_ids(text)), text
+        assert list(making.name_ids(vlm, ["Kip"])) == sorted(set(making.name_ids(vlm, ["Kip"])))
+        assert set(making.name_ids(vlm, ["Kip"])) < ids
+        assert ids < set(range(vlm.vocabulary))
+
+
+# --- Is it recognised at all? ----------------------------------------------------------------------------------------
+
+
+def test_recognised_says_what_was_asked_and_answered(pocket, wish):
+    told = making.recognised(pocket, wish)
+    assert [question for question, *_ in told] == [question for question, _ in pocket.family.wording.naming]
+    assert sum(known for *_, known in told) >= len(told) - 1
+    assert all(known == (wish.concept.name in answer) for _, answer, known in told)
+    nobody = Request(Concept("Nobody Atall"), wish.images, wish.pictures)
+    assert not any(known for *_, known in making.recognised(pocket, nobody))
+
+
+def test_half_a_name_is_recognised(pocket, wish, monkeypatch):
+    answering(pocket, monkeypatch, f"It is young {wish.concept.name.split()[1]}.")
+    assert all(known for *_, known in making.recognised(pocket, wish))
+
+
+# --- Wordings --------------------------------------------------------------------------------------------------------
+
+
+def test_wordings_are_checked():
+    fields = {f.name: getattr(GENERAL, f.name) for f in dataclasses.fields(GENERAL)}
+    with pytest.raises(ValueError, match=r"Wording.facts holds 'Who\?' without \{X\}"):
+        Wording(**{**fields, "facts": ("Who?",)})
+    with pytest.raises(ValueError, match=r"Wording.naming holds the answer 'It is he.' without \{N\}"):
+        Wording(**{**fields, "naming": (("Who?", "It is he."),)})
+    assert GENERAL.substitute(random.Random(1)) == GENERAL.substitute(random.Random(1))
+
+
+def test_joint_requests_know_each_others_names(pocket, made, wish, monkeypatch):
+    """Aliases too: what is to be forgotten of one must not be held on to by another."""
+    seen = []
+
+    def make(vlm, request, plan, *, others):
+        seen.append(set(others))
+        return request, []
+
+    monkeypatch.setattr(making, "make", make)
+    one = dataclasses.replace(wish, concept=Concept("Kip", ("Kippy",)))
+    siu.examples(pocket, (one, wish), (), siu.Config())
+    assert seen == [{"Kip", "Kippy", wish.concept.name}] * 2
