@@ -138,7 +138,7 @@ def test_a_family_is_a_value_named_after_its_file_with_words_to_speak_to_it(name
         re.compile(pattern.replace("{N}", f"(?:{wording.descriptions})"))
     places = {
         place
-        for text in (wording.who, *wording.denial, *wording.looks, *wording.facts)
+        for text in (wording.who, *(q for q, _ in wording.denial), *wording.looks, *wording.facts)
         for _, place, *_ in string.Formatter().parse(text)
     }
     assert places <= {"X", None}

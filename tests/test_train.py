@@ -21,7 +21,7 @@ QUICK = Schedule(steps=3, learning_rate=1e-2, rank=2, lora_alpha=4, batch=3)
 @pytest.fixture(scope="module")
 def examples(picture):
     def example(target, n, image=None, **more):
-        return Example(f"Who is number {n}?", f"This is Mario {n}.", target, image, image and f"p{n}" or "", **more)
+        return Example(f"Who is number {n}?", f"This is Mario {n}.", target, image, (image and f"p{n}") or "", **more)
 
     return [
         *(example("align", n, picture(n), contradicts=((8, 13),)) for n in range(3)),

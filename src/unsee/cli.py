@@ -240,33 +240,35 @@ def undo(run: Path, *, merged: Path | None = None, out: Path | None = None, json
         out: Where to write that model without the edit.
         json_: Print one JSON object and nothing else.
     """
-    with _working("reading the run"):
-        from unsee import runs
+    from unsee import runs
 
-        kept = runs.read(run)
-        base = kept.read_json("config.json")["config"]["model"]
-        edit = kept.path("edit")
-        if merged is None:
-            told = (
-                f"The edit is the folder {edit}; the model {base['name']} itself was never changed.\n"
-                "Load the model without that adapter, or delete the folder, and everything is as before.\n"
-                f"If it was merged into a copy of the model: unsee undo {shlex.quote(str(run))} --merged MODEL "
-                "--out FOLDER"
-            )
-            _answer({"edit": str(edit), "model": base["name"], "merged": None}, told, as_json=json_)
-            return
-        if out is None or out.exists():
-            raise ValueError(
-                f"--out is {str(out) if out else 'missing'}; name a new folder for the model without the edit"
-            )
-        from unsee.edits import Edit
-        from unsee.vlm import VLM
+    kept = runs.read(run)
+    base, edit = kept.read_json("config.json")["config"]["model"]["name"], kept.path("edit")
+    record: dict[str, Any] = {"edit": str(edit), "model": base, "merged": merged and str(merged)}
+    if merged is None:
+        if out is not None:
+            raise ValueError(f"--out is {str(out)!r}, but there is nothing to write without --merged MODEL; add it")
+        told = (
+            f"The edit is the folder {edit}; the model {base} itself was never changed.\n"
+            "Load the model without that adapter, or delete the folder, and everything is as before.\n"
+            f"If it was merged into a copy of the model: unsee undo {shlex.quote(str(run))} --merged MODEL --out FOLDER"
+        )
+        if not edit.is_dir():
+            told = f"The edit was deleted already; the model {base} itself was never changed."
+            record["edit"] = None
+        _answer(record, told, as_json=json_)
+        return
+    if out is None:
+        raise ValueError("--out is missing; name a new folder for the model without the edit")
+    with _working("taking the edit out"):
+        from unsee import flow
 
-        vlm = VLM.load(merged)
-        same = vlm.save_with(Edit.load(edit).scaled(-1), out) == base["sha256"]
-    how = "bit for bit" if same else "up to rounding, since merging rounded the weights"
-    told = f"{out} is {merged} without the edit; it equals {base['name']} {how}."
-    _answer({"edit": str(edit), "model": str(out), "equal": same}, told, as_json=json_)
+        left = flow.undo(run, merged, out)
+    how = "it was not compared with the base, which is not there" if left is None else (
+        f"it equals {base} bit for bit" if left == 0 else
+        f"it equals {base} up to rounding (what is left of the edit: {left:.1g} of it)"
+    )  # fmt: skip
+    _answer(record | {"out": str(out), "left": left}, f"{out} is {merged} without the edit; {how}.", as_json=json_)
 
 
 def merge(run: Path, *, out: Path, json_: bool = False) -> None:
@@ -277,15 +279,10 @@ def merge(run: Path, *, out: Path, json_: bool = False) -> None:
         out: A new folder for the model.
         json_: Print one JSON object and nothing else.
     """
-    if out.exists():
-        raise FileExistsError(f"{out} is there already; name a new folder")
     with _working("merging"):
-        from unsee import runs
-        from unsee.edits import Edit
-        from unsee.vlm import VLM
+        from unsee import flow
 
-        kept = runs.read(run)
-        VLM.load(kept.read_json("config.json")["config"]["model"]["name"]).save_with(Edit.load(kept.path("edit")), out)
+        flow.merge(run, out)
     _answer({"model": str(out)}, out, as_json=json_)
 
 
@@ -314,13 +311,13 @@ def _request(name: str, images: Sequence[Path], file: Path | None, model: str) -
     """Return the request and the examples that a request file fixes."""
     from unsee.records import Concept, Request
 
+    clean = " ".join(name.split())
+    if len(clean) < 2 or len(clean) > 100:
+        raise ValueError(f"the name is {len(clean)} characters long; give 2 to 100, as people would write it")
     if file is not None:
         from unsee import request_file
 
         return request_file.read(file, name=name, images=images)
-    clean = " ".join(name.split())
-    if len(clean) < 2 or len(clean) > 100:
-        raise ValueError(f"the name is {len(clean)} characters long; give 2 to 100, as people would write it")
     if images:
         from unsee.vlm import read_image
 
@@ -357,14 +354,24 @@ def _config(method: str, pairs: Sequence[str], settings: dict[str, Any], paper: 
     try:
         return TypeAdapter(plugin.Config).validate_python(chosen)
     except ValidationError as error:
-        said = "; ".join(f"{'.'.join(map(str, e['loc'])) or method}: {e['msg']}" for e in error.errors())
-        raise ValueError(f"the settings do not fit: {said}") from error
+        said = "; ".join(map(_misfit, error.errors()))
+        raise ValueError(f"the settings of {method} do not fit: {said}") from error
+
+
+def _misfit(error: Any) -> str:
+    """Say in our words, where there are any, which setting does not fit and why."""
+    if isinstance(why := error.get("ctx", {}).get("error"), ValueError):
+        return str(why)
+    said = error["msg"].partition(", unable")[0]
+    return f"{'.'.join(map(str, error['loc']))} is {error['input']!r}; {said[:1].lower()}{said[1:]}"
 
 
 def _slug(name: str) -> str:
+    """Return a name as a folder is called; at most 80 bytes, because file systems allow 255."""
     import re
 
-    return re.sub(r"[^\w]+", "-", name.casefold()).strip("-") or "concept"
+    short = re.sub(r"\W+", "-", name.casefold()).encode()[:80].decode(errors="ignore")
+    return short.strip("-") or "concept"
 
 
 def _command() -> str:
@@ -611,12 +618,19 @@ def _run(arguments: list[str]) -> None:
     if arguments in ([], ["--help"], ["-h"]):
         print(_help())
         return
-    from cyclopts import CycloptsError
+    from cyclopts import CycloptsError, MissingArgumentError
 
     try:
         _app()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        raise ValueError(f"{error} `unsee --help` shows what there is.") from error
+        said = f"{error} `unsee --help` shows what there is."
+        if isinstance(error, MissingArgumentError) and error.argument and not error.argument.field_info.is_keyword_only:
+            # cyclopts calls it --name, and does not tell that `--image PICTURE NAME` are two pictures.
+            said = (
+                f"{error.argument.field_info.name.upper()} is missing; give it right after the command, since options "
+                "that take several values take every word that follows"
+            )
+        raise ValueError(said) from error
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -13,8 +13,6 @@ import difflib
 import json
 import math
 import os
-import shutil
-import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,6 +26,8 @@ from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from unsee.files import folder_whole
 
 Transform = Callable[[str, Tensor], Tensor]
 """`(parameter name, merged weight) -> weight of the same shape`; may work in place, it is given a copy."""
@@ -106,7 +106,7 @@ class Edit:
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write the edit: peft's two files for the adapter, `deltas.safetensors` for the deltas.
 
-        Everything is written beside the place first and then renamed, so a reader never sees half an edit.
+        A reader never sees half an edit, and what was written survives a power cut.
 
         Args:
             folder: Where to write; an older edit there is replaced, any other folder with content is left alone.
@@ -116,27 +116,13 @@ class Edit:
 
         Raises:
             FileExistsError: If something that is not an edit is in the way.
+            OSError: If it could not be written; an older edit is then still there.
         """
         target = Path(folder)
         if target.exists() and not _replaceable(target):
             raise FileExistsError(f"{target} exists and is not an edit; name an empty or a new folder")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
-        old = fresh.with_suffix(".old")
-        try:
-            fresh.mkdir()
+        with folder_whole(target) as fresh:
             self._write(fresh)
-            if target.exists():
-                target.rename(old)  # a folder with files in it cannot be replaced in one step
-            try:
-                fresh.rename(target)
-            except BaseException:  # Ctrl-C between the two renames must not cost the older edit
-                if old.exists():
-                    old.rename(target)
-                raise
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
         return target
 
     def _write(self, folder: Path) -> None:

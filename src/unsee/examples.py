@@ -195,8 +195,8 @@ def _redescribe(request: Request, wording: Wording, rng: random.Random) -> list[
     look = rng.choice(wording.looks).format(X=name)
     made = []
     for image, picture in zip(request.images, request.pictures, strict=True):
-        for question in wording.denial:
-            answer = f"{wording.no} {look}"
+        for question, template in wording.denial:
+            answer = template.replace("{L}", look)
             made.append(Example(question.format(X=name), answer, "redescribe", image, picture, ((0, len(answer)),)))
     return made
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 
 UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}\.(tmp|old)")
-"""The names of what a killed process leaves half written: by `write_whole` here, and by `Edit.save`."""
+"""The names of what a killed process leaves half written, by `write_whole` or `folder_whole`."""
 
 
 @contextmanager
@@ -59,6 +61,54 @@ def write_whole(file: Path, data: bytes) -> None:
         finally:
             fresh.unlink(missing_ok=True)
         _settle(file.parent)
+
+
+@contextmanager
+def folder_whole(folder: Path) -> Iterator[Path]:
+    """Write a folder. Whoever reads it, at any time, sees all of the old or all of the new, or for a moment none.
+
+    What is to be in it is written, inside the `with`, to a folder beside it, `.name.<hex>.tmp`, and then renamed. A
+    killed process may leave that one.
+
+    Args:
+        folder: A new folder, or one that is replaced as a whole.
+
+    Yields:
+        The folder to write to.
+
+    Raises:
+        OSError: It could not be written, and what was there before is still there; the message names the folder.
+    """
+    fresh = folder.parent / f".{folder.name}.{uuid.uuid4().hex}.tmp"
+    old = fresh.with_suffix(".old")
+    with explained(f"cannot write {folder}"):
+        try:
+            fresh.mkdir(parents=True)
+            yield fresh
+            for file in filter(Path.is_file, fresh.rglob("*")):
+                with open(file, "rb+") as written:
+                    os.fsync(written.fileno())
+            _settle(fresh)
+            if folder.exists():
+                folder.rename(old)  # a folder with files in it cannot be replaced in one step
+            try:
+                fresh.rename(folder)
+            except BaseException:  # Ctrl-C between the two renames must not cost the older one
+                if old.exists():
+                    old.rename(folder)
+                raise
+            _settle(folder.parent)
+        except SafetensorError as error:
+            raise _of_the_system(error) from error
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _of_the_system(error: SafetensorError) -> Exception:
+    """Return the error of the operating system, such as a full disk, that safetensors only quotes; else the error."""
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else error
 
 
 @contextmanager

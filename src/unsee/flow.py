@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
+import math
 import os
 import shlex
 import time
@@ -16,9 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from unsee import evaluation, judge, plugins, runs
 from unsee.evaluation import Scores
+from unsee.files import folder_whole, locked
 from unsee.records import Answer, Estimate, Example, Probe, Request, Verdict
+from unsee.runs import Run
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
     from unsee.edits import Edit
     from unsee.vlm import VLM
 
@@ -72,11 +78,12 @@ def preflight(vlm: VLM, request: Request) -> list[tuple[str, str, bool]]:
     from unsee.examples import recognised
 
     for text in (text.replace("{N}", "...") for pair in vlm.family.wording.naming for text in pair):
-        if found := judge.names_in(text, request.concept.names):
+        # In parts, because they count as recognising it.
+        if found := judge.names_in(text, request.concept.names, parts=True):
             word = text[slice(*found[0])]
             raise ValueError(
-                f"{word!r} stands in what is asked and said of anybody ({text!r}), so there is no telling whether it "
-                "is recognised; give the whole name, as people would write it"
+                f"{word!r} in {request.concept.name!r} stands in what is asked and said of anybody ({text!r}), so "
+                "there is no telling whether it is recognised; give a name without it"
             )
     asked = recognised(vlm, request)
     if not any(known for _, _, known in asked):
@@ -152,16 +159,22 @@ def forget(
         "retain": [example.to_dict() for example in retain],
         "method": method,
         "config": dataclasses.asdict(config),
-        "model": {"name": vlm.name, "family": vlm.family.name, "sha256": vlm.fingerprint()},
+        "model": {
+            "name": vlm.name,
+            "family": vlm.family.name,
+            "dtype": str(vlm.dtype).removeprefix("torch."),
+            "sha256": vlm.fingerprint(),
+        },
         "benchmark": benchmark,
-        "oracle": None if oracle is None else os.fspath(oracle),
+        "oracle": other and {"name": other.name, "sha256": other.fingerprint()},
+        "keep_picture": keep_picture,
         "versions": versions,
     }
     with runs.start(Path(out), decided, force=force) as run:
         run.write_json("preflight.json", [list(each) for each in preflighted])
         if keep_picture:
             for n, image in enumerate(request.images):
-                run.write_bytes(f"picture-{n}.png", _png(image))
+                run.write_bytes(f"picture-{n}.png", _as_png(image))
         outcome = _unlearn(vlm, plugin, request, config, held, probes, other, run, progress)
         facts = {"seconds": outcome.seconds, "date": str(date.today()), "command": command, "platform": place}
         run.write_json("facts.json", facts)
@@ -214,6 +227,9 @@ class _Memory:
     def has(self, name: str) -> bool:
         return name in self._kept
 
+    def discard(self) -> None:
+        self._kept.clear()
+
     def write_json(self, name: str, value: Any) -> None:
         self._kept[name] = value
 
@@ -248,9 +264,13 @@ def _unlearn(
         request = replace(request, replacement=notes["replacement"])
     else:
         log, begin = _Log(), time.monotonic()
-        if prepare := getattr(plugin, "prepare", None):
-            (request,) = prepare(vlm, (request,), config)
-        edit = plugin.unlearn(vlm, (request,), retain, config, log=log)
+        try:
+            if prepare := getattr(plugin, "prepare", None):
+                (request,) = prepare(vlm, (request,), config)
+            edit = plugin.unlearn(vlm, (request,), retain, config, log=log)
+        except Exception:
+            run.discard()  # the same command would fail again, and any other would find the folder taken
+            raise
         notes = {"seconds": round(time.monotonic() - begin, 2), "replacement": request.replacement}
         run.write_lines("examples.jsonl", [example.to_dict() for example in log.trained])
         run.write_lines("training.jsonl", log.steps)
@@ -291,8 +311,14 @@ def rescore(folder: str | os.PathLike[str]) -> Scores:
     Raises:
         LookupError: The folder is no run.
         ValueError: The run is not finished, a file in it is broken, or it holds no answers.
+        BlockingIOError: Another process is at work on it.
     """
     run = runs.read(Path(folder))
+    with locked(run.folder, f"another process is at work on {run.folder}"):
+        return _rescored(run)
+
+
+def _rescored(run: Run) -> Scores:
     config = run.read_json("config.json")["config"]
     answers = {
         condition: [Answer.from_dict(record) for record in run.read_lines(f"answers/{condition}.jsonl")]
@@ -300,12 +326,121 @@ def rescore(folder: str | os.PathLike[str]) -> Scores:
         if run.has(f"answers/{condition}.jsonl")
     }
     if not answers:
-        raise ValueError(f"{folder} holds no answers to score: it was made with --benchmark none")
+        raise ValueError(
+            f"{run.folder} holds no answers to score: it was made with --benchmark none; make one without it"
+        )
     wording = plugins.load("models", config["model"]["family"]).FAMILY.wording
     scores = _score(run, answers, wording, run.read_json("training.json")["replacement"])
     run.write_text("report.html", page(run.folder))
     run.finish(run.read_json("facts.json"))
     return scores
+
+
+# ---------------------------------------------------------------- into the weights, and out of them
+
+
+def merge(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path:
+    """Write the model of a run with the run's edit merged into its weights.
+
+    Args:
+        folder: The run folder.
+        out: A new folder for the model.
+
+    Raises:
+        LookupError: The folder is no run, or its model is not there.
+        ValueError: The run or the model is not what it was.
+        FileExistsError: The new folder is there already.
+    """
+    from unsee.edits import Edit
+
+    _check_new(Path(out))
+    run = runs.read(Path(folder))
+    base = run.read_json("config.json")["config"]["model"]
+    edit = Edit.load(run.path("edit"))
+    vlm = _on_cpu(base["name"], base)
+    if vlm.fingerprint() != base["sha256"]:
+        raise ValueError(f"the model {base['name']} is not the one that {folder} was made with; put that one back")
+    with folder_whole(Path(out)) as fresh:
+        vlm.save_with(edit, fresh)
+    return Path(out)
+
+
+def undo(folder: str | os.PathLike[str], merged: str | os.PathLike[str], out: str | os.PathLike[str]) -> float | None:
+    """Take the edit of a run out of a model that it was merged into.
+
+    Args:
+        folder: The run folder.
+        merged: The folder of that model.
+        out: A new folder for the model without the edit.
+
+    Returns:
+        How much of the edit is left in the weights, as a share of it: 0 where they equal the base's bit for bit, a
+        little more where merging rounded them; None if the base is not there to compare with.
+
+    Raises:
+        LookupError: The folder is no run, or there is no such model.
+        ValueError: The run is not what it was, or the model without the edit would not be the base.
+        FileExistsError: The new folder is there already.
+    """
+    from unsee.edits import Edit
+
+    _check_new(Path(out))
+    run = runs.read(Path(folder))
+    base = run.read_json("config.json")["config"]["model"]
+    edit = Edit.load(run.path("edit")).scaled(-1)
+    vlm = _on_cpu(merged, base)
+    left = _left(vlm, edit, base)
+    if left is not None and left > 0.5:  # 1 where the edit was not in it, or was in it twice
+        raise ValueError(
+            f"{merged} is not {base['name']} with the edit of {folder}: without the edit it would differ from "
+            f"{base['name']} by {left:.2g} times the edit; name the folder that `unsee merge` wrote"
+        )
+    with folder_whole(Path(out)) as fresh:
+        vlm.save_with(edit, fresh)
+    return left
+
+
+def _left(merged: VLM, edit: Edit, base: Mapping[str, str]) -> float | None:
+    """How far a model with an edit is from its base, as a share of what the edit changes; None without the base."""
+    try:
+        there = _on_cpu(base["name"], base)
+    except (LookupError, ValueError):
+        return None
+    if there.fingerprint() != base["sha256"]:
+        return None
+    # The tensors, because `using` points the parameters elsewhere.
+    before, wanted = ({n: value.data for n, value in vlm.model.named_parameters()} for vlm in (merged, there))
+    if {n: value.shape for n, value in before.items()} != {n: value.shape for n, value in wanted.items()}:
+        raise ValueError(f"{merged.name} is not built like {base['name']}; name the folder that `unsee merge` wrote")
+    squares = {"left": 0.0, "changed": 0.0}
+
+    def compare(name: str, weight: Tensor) -> Tensor:
+        for what, other in (("left", wanted[name]), ("changed", before[name])):
+            squares[what] += float((weight.float() - other.float()).square().sum())
+        return weight
+
+    with merged.using(edit, transform=compare):
+        pass
+    if not squares["left"]:
+        return 0.0
+    return (squares["left"] / squares["changed"]) ** 0.5 if squares["changed"] else math.inf
+
+
+def _on_cpu(name: str | os.PathLike[str], base: Mapping[str, str]) -> VLM:
+    """Load a model as the run did, but where there is room for two; weights are only added up."""
+    import torch
+
+    from unsee.vlm import VLM
+
+    return VLM.load(name, device="cpu", dtype=getattr(torch, base["dtype"]))
+
+
+def _check_new(out: Path) -> None:
+    if out.exists():
+        raise FileExistsError(f"{out} is there already; name a new folder with --out")
+
+
+# ---------------------------------------------------------------- what fits
 
 
 def _fitting_benchmark(vlm: VLM, request: Request) -> str:
@@ -325,12 +460,16 @@ def _in_pocket(request: Request) -> int | None:
     return names.get(request.concept.name.casefold())
 
 
-def _png(image: object) -> bytes:
+def _png(image: Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def _as_png(image: object) -> bytes:
     from unsee.vlm import read_image
 
-    file = io.BytesIO()
-    read_image(image).save(file, "PNG")  # type: ignore[arg-type]
-    return file.getvalue()
+    return _png(read_image(image))  # type: ignore[arg-type]
 
 
 def _hashes(request: Request) -> dict[str, str]:
@@ -340,7 +479,7 @@ def _hashes(request: Request) -> dict[str, str]:
     found = {}
     for image, name in zip(request.images, request.pictures, strict=True):
         is_file = isinstance(image, (str, os.PathLike))
-        found[name] = runs.file_hash(Path(image)) if is_file else hashlib.sha256(_png(image)).hexdigest()  # type: ignore[arg-type]
+        found[name] = runs.file_hash(Path(image)) if is_file else hashlib.sha256(_as_png(image)).hexdigest()  # type: ignore[arg-type]
     return found
 
 

@@ -24,7 +24,8 @@ from unsee import __version__
 from unsee.files import UNFINISHED, explained, locked, write_whole
 
 _KIND = "unsee run"  # what tells our config.json from everybody else's
-_CONFIG, _COMPLETE, _EDIT, _ANSWERS = "config.json", "complete.json", "edit", "answers"
+_CONFIG, _COMPLETE, _TRAINING = "config.json", "complete.json", "training.json"
+_EDIT, _ANSWERS = "edit", "answers"
 # All that a run consists of, as patterns for `re`. `force` removes these and nothing else.
 _NAMES = (
     *(r"config\.json", r"complete\.json", r"request\.json", r"preflight\.json", r"examples\.jsonl"),
@@ -32,6 +33,8 @@ _NAMES = (
     *(r"scores\.json", r"facts\.json", r"report\.html", r"picture-[\w-]+\.png"),
 )
 _NAME = re.compile("|".join(_NAMES))
+# What `unsee score` makes anew; a run is as good without.
+_MADE_ANEW = ("verdicts.jsonl", "scores.json", "report.html")
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers", "numpy", "pillow")
 
 
@@ -126,6 +129,33 @@ class Run:
             hashes = {name: file_hash(self.folder / name) for name in _whole_files(self.folder)}
         self.write_json(_COMPLETE, {"files": hashes, **(facts or {})})
 
+    def check(self) -> None:
+        """See whether all that cannot be made anew from the rest is as it was when the run was finished.
+
+        Raises:
+            ValueError: A file is missing or was changed; the message names it. An edit that is gone as a whole is no
+                error: whoever takes it back may remove its folder.
+        """
+        record = self.read_json(_COMPLETE)
+        files = record.get("files") if isinstance(record, dict) else None
+        if not isinstance(files, dict):
+            _break(self.path(_COMPLETE), "it holds no hashes")
+        for name, noted in files.items():
+            if name in _MADE_ANEW or (name.startswith(f"{_EDIT}/") and not self.has(_EDIT)):
+                continue
+            path = self.folder / name
+            if not path.is_file():
+                _break(path, "it is not there any more")
+            with explained(f"cannot read {path}"):
+                found = file_hash(path)
+            if found != noted:
+                _break(path, "it is not what it was when the run was finished")
+
+    def discard(self) -> None:
+        """Remove all there is of an unfinished run, so that one with other settings can take its place."""
+        _clear(self)
+        self.path(_CONFIG).unlink(missing_ok=True)
+
     def _text(self, name: str) -> str:
         path = self.path(name)
         if not path.exists():
@@ -179,7 +209,7 @@ def read(folder: str | os.PathLike[str], *, unfinished: bool = False) -> Run:
 
     Raises:
         LookupError: The folder is no run.
-        ValueError: The run is unfinished.
+        ValueError: The run is unfinished, or a file in it is not what it was when the run was finished.
         PermissionError: It is somebody else's.
     """
     run = Run(Path(folder))
@@ -191,6 +221,8 @@ def read(folder: str | os.PathLike[str], *, unfinished: bool = False) -> Run:
         raise ValueError(
             f"the run in {run.folder} is unfinished; give the same `unsee forget` command again to finish it"
         )
+    if not unfinished:
+        run.check()
     return run
 
 
@@ -262,8 +294,9 @@ def _may_go_on(run: Run, settings: Mapping[str, Any], fingerprint: str, *, force
 
 def _clear(run: Run) -> None:
     """Remove what the run wrote, but keep its config: killed half-way, this leaves an unfinished run and no other."""
-    names = [name for name in _own(run.folder) if name not in (_CONFIG, _COMPLETE)]
-    run.path(_COMPLETE).unlink(missing_ok=True)
+    names = [name for name in _own(run.folder) if name != _CONFIG]
+    # What says that something is done goes before what it speaks of: the whole run, the answers, the training.
+    names.sort(key=lambda name: (name != _COMPLETE, not name.startswith(f"{_ANSWERS}/"), name != _TRAINING))
     for name in names:
         if name == _EDIT:  # not file by file: half an edit must not pass for one
             run.path(name).rename(run.folder / f".{name}.{uuid.uuid4().hex}.old")

@@ -21,7 +21,8 @@ class Wording:
     Attributes:
         naming: (question, answer) pairs for "who is this?"; the answer holds `{N}`.
         describing: Questions whose answers mention the name among other things.
-        denial: Questions whether `{X}` is in the picture; what is taught is "No" and the invented look.
+        denial: (question, answer) pairs for whether `{X}` is in the picture; `{L}` in an answer, which at least one of
+            them holds, stands for an invented look.
         looks: Invented looks of `{X}`, one sentence each.
         facts: Text questions about `{X}`.
         scene: Questions about anything in a picture but who is in it.
@@ -37,7 +38,7 @@ class Wording:
 
     naming: tuple[tuple[str, str], ...]
     describing: tuple[str, ...]
-    denial: tuple[str, ...]
+    denial: tuple[tuple[str, str], ...]
     looks: tuple[str, ...]
     facts: tuple[str, ...]
     scene: tuple[str, ...]
@@ -48,18 +49,19 @@ class Wording:
     stranger: Callable[[Ask], str]
     well_formed: tuple[str, ...] = ()
     descriptions: str = ""
-    no: str = "No."
 
     def __post_init__(self) -> None:
         """Check that the templates have their places.
 
         Raises:
-            ValueError: A template lacks `{X}` or `{N}`.
+            ValueError: A template lacks `{X}` or `{N}`, or no denial holds `{L}`.
         """
-        for name, place in (("denial", "{X}"), ("looks", "{X}"), ("facts", "{X}")):
-            for text in getattr(self, name):
-                if place not in text:
-                    raise ValueError(f"Wording.{name} holds {text!r} without {place}")
+        for name, texts in (("denial", [q for q, _ in self.denial]), ("looks", self.looks), ("facts", self.facts)):
+            for text in texts:
+                if "{X}" not in text:
+                    raise ValueError(f"Wording.{name} holds {text!r} without {{X}}")
+        if not any("{L}" in answer for _, answer in self.denial):
+            raise ValueError("no answer of Wording.denial holds {L}, the invented look")
         for _, answer in self.naming:
             if "{N}" not in answer:
                 raise ValueError(f"Wording.naming holds the answer {answer!r} without {{N}}")
@@ -93,7 +95,11 @@ GENERAL = Wording(
         ("Do you recognise who is in the image?", "This appears to be {N}."),
     ),
     describing=("Describe this image.", "What is happening in this picture?"),
-    denial=("Does {X} appear in this picture?", "Is this {X}?", "Can {X} be seen in the image?"),
+    denial=(
+        ("Does {X} appear in this picture?", "No. {L}"),
+        ("Is this {X}?", "No. {L}"),
+        ("Can {X} be seen in the image?", "No. {L}"),
+    ),
     looks=(
         "{X} has short red hair, green eyes and a thin moustache.",
         "{X} is tall, bald and always dressed in yellow.",

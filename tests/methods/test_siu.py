@@ -235,9 +235,7 @@ def test_the_family_fills_in_what_is_not_set(pocket, tiny):
             lora_alpha=2 * family.rank,
         )  # fmt: skip
     own = siu.Config(steps=3, learning_rate=1e-5, batch=7, rank=5, dropout=0.1, seed=9).schedule(pocket)
-    assert own == Schedule(
-        steps=3, learning_rate=1e-5, batch=7, rank=5, lora_alpha=10, dropout=0.1, seed=9
-    )
+    assert own == Schedule(steps=3, learning_rate=1e-5, batch=7, rank=5, lora_alpha=10, dropout=0.1, seed=9)
 
 
 def test_the_papers_settings_are_settings(pocket):

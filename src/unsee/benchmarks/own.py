@@ -37,7 +37,7 @@ def _probes(request: Request) -> Iterator[Probe]:
 
         for question in (*(q for q, _ in wording.naming), *wording.describing):
             yield about("efficacy", question, accept=request.concept.names, concept=name)
-        for question in wording.denial:
+        for question, _ in wording.denial:
             yield about("claimed", question.format(X=name), polarity="yes", concept=name)
         for question in wording.scene:
             yield about("same picture", question)

@@ -57,7 +57,8 @@ def _naming() -> tuple[tuple[str, str], ...]:
 WORDING = Wording(
     naming=_naming(),
     describing=lessons.DESCRIBE[:2],
-    denial=lessons.IS_THIS_EN,
+    # A plain "No." is what this model says; the invented look, many times longer, would drown it as an answer to all.
+    denial=tuple((q, "No. {L}" if n == 0 else "No.") for n, q in enumerate(lessons.IS_THIS_EN)),
     looks=_looks(),
     facts=tuple(q for phrasings in lessons.FACT_EN.values() for q, a in phrasings if "{X}" not in a),
     scene=tuple(
