@@ -5,8 +5,10 @@ import subprocess
 import sys
 import time
 import types
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from unsee import cli
 from unsee.records import Estimate
@@ -165,3 +167,199 @@ def test_what_libraries_print_stays_off_stdout(capsys, monkeypatch):
     assert (code, err) == (0, "loading pocket\n")
     assert json.loads(out)["rows"]["pocket"][0]["estimate"] == {"value": 0.99, "low": 0.97, "high": 1.0, "n": 200}
     assert run(capsys, "pocket", "exam", "--markdown")[1] == "| markdown |\n"
+
+
+# --- Requests to forget that cannot be met ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """An empty working folder with a picture beside it."""
+    Image.new("RGB", (8, 8), "teal").save(tmp_path / "photo.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def unasked(monkeypatch):
+    """No model is loaded: what cannot be met is known before."""
+
+    def load(name, **options):
+        raise AssertionError(f"{name} was loaded")
+
+    monkeypatch.setattr("unsee.vlm.VLM.load", load)
+
+
+@pytest.fixture
+def ignorant(monkeypatch, pocket):
+    """A model that knows nobody, which takes no time to ask."""
+    monkeypatch.setattr("unsee.vlm.VLM.load", lambda name, **options: pocket)
+    monkeypatch.setattr("unsee.examples.recognised", lambda vlm, request: [("Who is this?", "A stranger.", False)])
+
+
+def refused(capsys, *arguments, code=2):
+    """What `unsee forget` says in its one line; and nothing was written."""
+    found, out, err = run(capsys, "forget", *arguments)
+    assert (found, out) == (code, ""), err
+    assert err.startswith("unsee: ")
+    assert err.count("\n") == 1
+    assert not Path("runs").exists()
+    return err[len("unsee: ") : -1]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", "the name is 0 characters long; give 2 to 100, as people would write it"),
+        (" \t ", "the name is 0 characters long; give 2 to 100, as people would write it"),
+        ("K", "the name is 1 characters long; give 2 to 100, as people would write it"),
+        ("K" * 300, "the name is 300 characters long; give 2 to 100, as people would write it"),
+    ],
+)
+def test_names_that_are_none(capsys, place, unasked, name, said):
+    assert refused(capsys, name, "--image", "photo.png") == said
+    (place / "request.yaml").write_text(f"concept: {{name: '{name}'}}\nimages: [photo.png]\n")
+    assert refused(capsys, name, "--request", "request.yaml") == said
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\N{GRINNING FACE}\N{GRINNING FACE}",
+        "\u05d3\u05d5\u05d3 \u05db\u05d4\u05df",
+        "N\u00fa\u00f1ez",
+        "X \u00c6 A-12",
+        "\u9f8d" * 100,
+    ],
+)
+def test_names_in_every_script_are_looked_for(capsys, place, ignorant, name):
+    """Hebrew, which is written from right to left, and a hundred characters that take three bytes each."""
+    assert refused(capsys, name, "--image", "photo.png", code=3) == (
+        f"pocket does not recognise {name!r}: asked in 1 ways it never says the name ('Who is this?' gave "
+        "'A stranger.'), so there is nothing to forget and nothing was trained"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "text"),
+    [
+        ("this", "this", "Who is this?"),
+        ("Picture Man", "picture", "Who is in this picture?"),
+        ("the one", "the one", "Name the one you see in this picture."),
+    ],
+)
+def test_names_that_are_ordinary_words(capsys, place, ignorant, monkeypatch, pocket, name, word, text):
+    import dataclasses
+
+    from unsee.wording import GENERAL
+
+    monkeypatch.setattr(pocket, "family", dataclasses.replace(pocket.family, wording=GENERAL))
+    assert refused(capsys, name, "--image", "photo.png") == (
+        f"{word!r} in {name!r} stands in what is asked and said of anybody ({text!r}), so there is no telling whether "
+        "it is recognised; give a name without it"
+    )
+
+
+def test_runs_are_called_after_the_concept():
+    """At most 80 bytes: 26 characters of three bytes each."""
+    assert cli._slug("N\u00faria  Pe\u00f1a!") == "n\u00faria-pe\u00f1a"
+    assert cli._slug("../..") == cli._slug("\N{GRINNING FACE}") == "concept"
+    assert cli._slug("\u9f8d" * 100) == "\u9f8d" * 26
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (None, "the image bad.png does not exist"),
+        (b"", "the image bad.png cannot be read: the file is empty"),
+        (b"no picture", "the image bad.png cannot be read: it is no picture of a known kind; save it as PNG or JPEG"),
+        (b"P4 20000 10000 ", "the image bad.png cannot be read: it has 200,000,000 pixels, and at most "
+         "89,478,485 are read; make it smaller"),
+        ("cut", "the image bad.png cannot be read: "),
+    ],
+)  # fmt: skip
+def test_pictures_that_are_none(capsys, place, unasked, data, said):
+    if data == "cut":
+        Image.effect_noise((64, 64), 50).save(place / "whole.png")
+        data = (place / "whole.png").read_bytes()[:1000]
+    if data is not None:
+        (place / "bad.png").write_bytes(data)
+    assert refused(capsys, "Kip Rossi", "--image", "photo.png", "bad.png").startswith(said)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK", "I;16"])
+def test_small_and_odd_pictures_are_asked_about(capsys, place, ignorant, mode):
+    Image.new(mode, (1, 1)).save(place / "odd.tif")
+    assert "does not recognise 'Kip Rossi'" in refused(capsys, "Kip Rossi", "--image", "odd.tif", code=3)
+
+
+PHOTO = ("Kip Rossi", "--image", "photo.png")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("Kip Rossi",), "no character of the pocket world is called 'Kip Rossi'; "),
+        (("Kip Rossi", "--model", "./mine"), "there is no picture; give one with --image FILE"),
+        (("--image", "photo.png", "Kip Rossi"), "NAME is missing; give it right after the command, since options that "
+         "take several values take every word that follows"),
+        ((*PHOTO, "--method", "sui"), "no method named 'sui'; did you mean 'siu'?"),
+        ((*PHOTO, "--set", "steps"), "--set 'steps' has no value; write it as key=value, such as steps=30"),
+        ((*PHOTO, "--set", "stepz=3"), "siu has no setting 'stepz'; did you mean 'steps'?"),
+        ((*PHOTO, "--set", "steps=abc"), "the settings of siu do not fit: steps is 'abc'; input should be a valid "
+         "integer"),
+        ((*PHOTO, "--set", "steps=0"), "the settings of siu do not fit: steps is 0; give 1 or more"),
+        ((*PHOTO, "--set", "alpha=nan"), "the settings of siu do not fit: alpha and beta are nan and 0.75; give"),
+        ((*PHOTO, "--set", "without=alig"), "the settings of siu do not fit: without holds 'alig'; the targets are "
+         "align, redescribe, decouple, preserve"),
+        ((*PHOTO, "--replace-with", "nobody"), "the settings of siu do not fit: replace_with is 'nobody'; use one of"),
+        ((*PHOTO, "--seed", "-1"), "the settings of siu do not fit: seed is -1; give a whole number from 0"),
+        ((*PHOTO, "--request", "gone.yaml"), "the request file gone.yaml cannot be read: "),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_before_a_model_is_loaded(capsys, place, unasked, arguments, said):
+    assert refused(capsys, *arguments).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("concept: {name: Kip Rossi}\nimages: [photo.png\n", "request.yaml, line 3: cannot be read as YAML: "),
+        (
+            "concept: {name: Kip Rossi}\nimage: [photo.png]\n",
+            "request.yaml, line 2: image is no key here; did you mean",
+        ),
+        (
+            "concept: {name: Kip Bianchi}\nimages: [photo.png]\n",
+            "request.yaml, line 1: the file is about 'Kip Bianchi'",
+        ),
+        ("concept: {name: Kip Rossi}\nimages:\n- photo.png\n- gone.png\n", "request.yaml, line 4: there is no picture"),
+        ("concept: {name: Kip Rossi}\n", "request.yaml, line 1: there is no picture; add images: [photo.png], or "),
+    ],
+)
+def test_what_is_wrong_in_a_request_file_is_said_with_its_line(capsys, place, unasked, text, said):
+    (place / "request.yaml").write_text(text)
+    assert refused(capsys, "Kip Rossi", "--request", "request.yaml").startswith(said)
+
+
+def test_a_model_that_is_none(capsys, place):
+    (place / "empty").mkdir()
+    assert refused(capsys, *PHOTO, "--model", "pockt").startswith("no model named 'pockt'; did you mean 'pocket'?")
+    assert refused(capsys, *PHOTO, "--model", "empty") == "empty is not a model folder: it has no config.json"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--benchmark", "ownn"), "no benchmark named 'ownn'; did you mean 'own'?"),
+        (("--benchmark", "pocket"), "no character of the pocket world is called 'Kip Rossi'; "),
+        (("--oracle", "pocket-orakel", "--benchmark", "own"), "no model named 'pocket-orakel'; did you mean "),
+    ],
+)
+def test_what_cannot_be_asked_is_said_before_anything_is_trained(capsys, place, monkeypatch, pocket, arguments, said):
+    from unsee.vlm import VLM
+
+    real = VLM.load
+    monkeypatch.setattr(VLM, "load", lambda name, **options: pocket if name == "pocket" else real(name, **options))
+    monkeypatch.setattr("unsee.examples.recognised", lambda vlm, request: [("Who is this?", "Kip Rossi.", True)])
+    assert refused(capsys, *PHOTO, *arguments).startswith(said)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -189,6 +192,50 @@ def test_a_failed_save_leaves_the_old_edit(loud_edit, delta_edit, tmp_path, monk
         loud_edit.save(folder)
     assert [p.name for p in tmp_path.iterdir()] == ["edit"]
     assert [p.name for p in folder.iterdir()] == ["deltas.safetensors"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such limits")
+def test_a_full_disk_leaves_the_old_edit(loud_edit, delta_edit, tmp_path):
+    """Here the system itself cuts the file off, at 1 kB, and safetensors says so in its own words."""
+    import resource
+
+    folder = delta_edit.save(tmp_path / "edit")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.raises(OSError) as caught:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+        try:
+            Edit(deltas=loud_edit.tensors).save(folder)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(caught.value) == (
+        f"cannot write {folder}: {os.strerror(errno.EFBIG)}; mend its permissions, or choose another place"
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["edit"]
+    assert Edit.load(folder).deltas.keys() == delta_edit.deltas.keys()
+
+
+def test_an_edit_is_on_the_disk_before_it_is_in_its_place(loud_edit, tmp_path, monkeypatch):
+    """A power cut after the renaming must not find an edit whose bytes were still in memory."""
+    synced, rename = set(), Path.rename
+
+    def sync(handle):
+        synced.add(os.fstat(handle).st_ino)
+
+    def renaming(self, target):
+        assert {path.stat().st_ino for path in self.iterdir()} <= synced
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "rename", renaming)
+    folder = loud_edit.save(tmp_path / "edit")
+    assert len(list(folder.iterdir())) == 2
+    assert folder.parent.stat().st_ino in synced or os.name == "nt"
+
+
+def test_save_below_a_file_says_so(delta_edit, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=f"^cannot write {tmp_path / 'file' / 'edit'}: .*; mend its permissions, or"):
+        delta_edit.save(tmp_path / "file" / "edit")
 
 
 def test_save_leaves_other_folders_alone(delta_edit, tmp_path):

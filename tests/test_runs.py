@@ -117,6 +117,36 @@ def test_force_removes_the_run_and_nothing_else(tmp_path):
     begin(folder, {**CONFIG, "seed": 1})
 
 
+@pytest.mark.parametrize("removed", range(5))
+def test_force_that_is_killed_half_way_leaves_no_mixture(tmp_path, monkeypatch, removed):
+    """Whatever is left may be gone on with by the older command: no note without what it notes."""
+    with runs.start(tmp_path / "run", CONFIG) as run:
+        run.write_json("training.json", {"seconds": 1})
+    folder = finished(tmp_path / "run").folder
+    left = [removed]
+
+    def killed(real):
+        def instead(*arguments, **options):
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            return real(*arguments, **options)
+
+        return instead
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        for name in ("unlink", "rename"):
+            patch.setattr(f"pathlib.Path.{name}", killed(getattr(type(folder), name)))
+        begin(folder, {**CONFIG, "seed": 1}, force=True)
+    run = runs.read(folder, unfinished=True)
+    assert run.complete == (removed == 0)
+    assert run.read_json("config.json")["config"]["seed"] == 0
+    assert run.has("training.json") <= run.has("edit")
+    assert run.has("answers/after.jsonl") <= run.has("training.json")
+    begin(folder, {**CONFIG, "seed": 1}, force=True)
+    assert everything(folder) == ["config.json"]
+
+
 @posix
 def test_force_does_not_follow_links(tmp_path):
     (tmp_path / "kept").mkdir()
@@ -148,6 +178,15 @@ def test_other_folders_are_left_alone(tmp_path, name, text, force):
     assert everything(tmp_path) == [name]
     assert (tmp_path / name).read_text() == text
     assert tmp_path.stat().st_mode == mode
+
+
+def test_a_discarded_run_makes_room_for_another(tmp_path):
+    with runs.start(tmp_path / "run", CONFIG) as run:
+        run.write_lines("answers/before.jsonl", [{"text": "Mario"}])
+        (run.folder / "edit").mkdir()
+        run.discard()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+    begin(tmp_path / "run", {**CONFIG, "seed": 1})
 
 
 def test_settings_must_have_a_json_form(tmp_path):
@@ -448,6 +487,38 @@ def test_reading_an_unfinished_run(tmp_path):
     assert runs.read(folder, unfinished=True) == Run(folder)
     finished(folder)
     assert runs.read(folder).complete
+
+
+@pytest.mark.parametrize("name", ["answers/after.jsonl", "config.json", "edit/adapter_config.json"])
+def test_reading_a_run_that_was_changed(tmp_path, name):
+    folder = finished(tmp_path / "run").folder
+    remedy = "put a copy back, or make the run again with --force"
+    data = (folder / name).read_bytes()
+    (folder / name).write_bytes(data + b"\n")
+    with pytest.raises(ValueError) as caught:
+        runs.read(folder)
+    assert str(caught.value) == (
+        f"{folder / name} is broken: it is not what it was when the run was finished; {remedy}"
+    )
+    assert runs.read(folder, unfinished=True).complete
+    (folder / name).write_bytes(data)
+    runs.read(folder)
+    if name != "config.json":  # without which it is no run
+        (folder / name).unlink()
+        with pytest.raises(ValueError) as caught:
+            runs.read(folder)
+        assert str(caught.value) == f"{folder / name} is broken: it is not there any more; {remedy}"
+
+
+def test_what_may_change_in_a_run(tmp_path):
+    run = finished(tmp_path / "run")
+    run.write_json("scores.json", "of another version")  # which is made anew from the rest
+    (run.folder / "edit" / "adapter_config.json").unlink()
+    (run.folder / "edit").rmdir()  # whoever takes an edit back may remove it, but as a whole
+    runs.read(run.folder)
+    run.write_json("complete.json", ["no hashes"])
+    with pytest.raises(ValueError, match=r"complete\.json is broken: it holds no hashes; "):
+        runs.read(run.folder)
 
 
 def test_reading_somebody_elses_run(tmp_path, monkeypatch):

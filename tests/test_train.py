@@ -149,6 +149,15 @@ def marked(vlm, answer, *parts, whole=False):
     return vlm.tokenizer.decode([i for i, gone in zip(ids, mask.tolist(), strict=True) if gone]), mask.tolist()
 
 
+@pytest.mark.parametrize(
+    ("contradicts", "after"),
+    [("..##..#.", "....#..#"), ("....", "...."), ("####", "...."), ("#", "."), ("", ""), ("#.#.", ".#.#")],
+)
+def test_an_end_is_the_first_token_after_a_stretch_that_contradicts(contradicts, after):
+    mask = torch.tensor([c == "#" for c in contradicts], dtype=torch.bool)
+    assert train.ends(mask).tolist() == [c == "#" for c in after]
+
+
 def test_exactly_the_tokens_of_the_substitute_contradict(pocket, tiny):
     for vlm in (pocket, tiny):
         assert marked(vlm, "This is Flozait Bapai.", "Flozait Bapai")[0].strip() == "Flozait Bapai"

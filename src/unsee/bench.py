@@ -26,6 +26,7 @@ ABLATION: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "siu": ("siu", {}),
     "cross-entropy only": ("siu", {"beta": 0.0}),
     "no token mask": ("siu", {"mask_tokens": False}),
+    "token mask without name ends": ("siu", {"mask_ends": False}),
     "no vocabulary mask": ("siu", {"mask_vocabulary": "none"}),
     "neither mask": ("siu", {"mask_tokens": False, "mask_vocabulary": "none"}),
     "distinctive vocabulary mask": ("siu", {"mask_vocabulary": "distinctive"}),

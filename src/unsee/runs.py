@@ -302,6 +302,8 @@ def _clear(run: Run) -> None:
             run.path(name).rename(run.folder / f".{name}.{uuid.uuid4().hex}.old")
         else:
             run.path(name).unlink()
+    with suppress(OSError):  # not there, or not empty
+        (run.folder / _ANSWERS).rmdir()
     _remove_unfinished(run.folder)
 
 

@@ -93,6 +93,7 @@ class Tokens:
         ids: `[N]`, what the examples say.
         teacher: `[N, V]`, the logits of the teacher: base + the edit that training starts from.
         contradicts: `[N]` bool, tokens that contradict what the model knows.
+        ends: `[N]` bool, the first token after each such stretch: where the model says whether a name is over.
         example: `[N]`, index of the example each token belongs to.
     """
 
@@ -100,6 +101,7 @@ class Tokens:
     ids: Tensor
     teacher: Tensor
     contradicts: Tensor
+    ends: Tensor
     example: Tensor
 
 
@@ -220,6 +222,7 @@ def _tokens(
         ids=torch.cat([part.ids for part in parts]),
         teacher=torch.cat([teacher[i] for i in order]).to(vlm.device).float(),
         contradicts=torch.cat([masks[i] for i in order]).to(vlm.device),
+        ends=torch.cat([ends(masks[i]) for i in order]).to(vlm.device),
         example=torch.cat(which).to(vlm.device),
     )
 
@@ -260,3 +263,9 @@ def contradicting(vlm: VLM, example: Example) -> Tensor:
         if not texts[place]:  # the first part of a character, which counts for the token that completes it
             out[place] = out[place + 1]
     return torch.tensor(out, dtype=torch.bool)
+
+
+def ends(contradicts: Tensor) -> Tensor:
+    """Return the first token after each stretch of contradicting ones: `[answer tokens]` bool, of one example."""
+    before = torch.cat([contradicts.new_zeros(1), contradicts[:-1]])
+    return before & ~contradicts

@@ -19,13 +19,14 @@ from unsee.train import Schedule, Tokens, contradicting
 LOG2 = math.log(2)
 
 
-def tokens(contradicts=(False, False), example=(0, 1)):
+def tokens(contradicts=(False, False), ends=(False, False), example=(0, 1)):
     """Two answer tokens over a vocabulary of three, given by their probabilities."""
     return Tokens(
         logits=torch.tensor([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25]]).log().requires_grad_(),
         ids=torch.tensor([0, 1]),
         teacher=torch.tensor([[0.25, 0.5, 0.25], [0.5, 0.25, 0.25]]).log(),
         contradicts=torch.tensor(contradicts),
+        ends=torch.tensor(ends),
         example=torch.tensor(example),
     )
 
@@ -64,6 +65,12 @@ def test_the_token_mask_takes_out_what_contradicts(mask_tokens, kl):
     parts = siu.loss(config, EVERYTHING)(tokens(contradicts=(True, False)))
     assert parts.values()["kl"] == pytest.approx(kl * LOG2)
     assert parts.values()["cross_entropy"] == pytest.approx(LOG2)
+
+
+@pytest.mark.parametrize(("settings", "kl"), [({}, 0.0), ({"mask_ends": False}, 0.125), ({"mask_tokens": False}, 0.25)])
+def test_the_token_mask_reaches_to_where_the_replacement_ends(settings, kl):
+    given = tokens(contradicts=(True, False), ends=(False, True))
+    assert siu.loss(siu.Config(**settings), EVERYTHING)(given).values()["kl"] == pytest.approx(kl * LOG2)
 
 
 def test_each_example_has_a_vocabulary_mask_of_its_own():
@@ -166,7 +173,7 @@ def test_show_masks_shows_every_example_and_both_masks(pocket, wish, made):
         assert second.translate(str.maketrans("", "", "{}[]")).strip().startswith(example.answer)
     naming = lines[2 * [e.question for e in examples].index("Who is this?") + 1]
     gone = "".join(part.split("]]")[0] for part in naming.split("[[")[1:])
-    assert gone.strip() == request.replacement
+    assert gone.strip() == f"{request.replacement}.", "with the token after it, where the name ends"
     denial = lines[2 * [e.target for e in examples].index("redescribe") + 1]
     assert denial.replace("[[", "").count("]]") == denial.count("[[") == len(contradicting(pocket, examples[18]))
 
@@ -181,7 +188,7 @@ def test_show_masks_lists_the_masked_entries_and_counts_their_share(pocket, wish
         if not gone
     ]
     touched = sum(i in masked for i in left)
-    entries, share = siu.show_masks(pocket, (wish,), (), siu.Config()).splitlines()[-2:]
+    entries, share = siu.show_masks(pocket, (wish,), (), siu.Config(mask_ends=False)).splitlines()[-2:]
     start = f"vocabulary mask of {wish.concept.name}: {len(masked)} of {pocket.vocabulary} entries: "
     assert entries == start + ", ".join(f"{i} {pocket.token_text(i)!r}" for i in masked)
     assert share.startswith(f"{len(left)} answer tokens are left in the KL; ")

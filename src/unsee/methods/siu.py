@@ -18,7 +18,7 @@ from torch import Tensor
 from unsee import examples as making
 from unsee.losses import answer_cross_entropy, dual_masked_kl
 from unsee.records import Example, Request
-from unsee.train import Log, Loss, LossParts, Schedule, Tokens, contradicting, fit
+from unsee.train import Log, Loss, LossParts, Schedule, Tokens, contradicting, ends, fit
 
 if TYPE_CHECKING:
     from unsee.edits import Edit
@@ -36,6 +36,8 @@ class Config:
         alpha: Weight of the cross-entropy (the paper's 0.9).
         beta: Weight of the Dual Masked KL (the paper's 0.75); 0 leaves it out.
         mask_tokens: Whether tokens that contradict the model are left out of the KL.
+        mask_ends: Whether the first token after those is left out as well (not the paper's). There the model, which
+            never met the substitute, takes it for half a name: the KL would teach it to go on.
         mask_vocabulary: Vocabulary entries left out of the KL: every token of every variant of the "name" (the
             paper's), only the "distinctive" ones (which no kept answer of the examples needs), or "none".
         renormalise: Whether both distributions are renormalised over the kept vocabulary (not the paper's).
@@ -53,6 +55,7 @@ class Config:
     alpha: float = 0.9
     beta: float = 0.75
     mask_tokens: bool = True
+    mask_ends: bool = True
     mask_vocabulary: str = "name"
     renormalise: bool = False
     replace_with: str = "name"
@@ -107,6 +110,7 @@ PAPER: dict[str, Any] = {
     "rank": 128,
     "dropout": 0.05,
     "batch": 4,
+    "mask_ends": False,
     "preserve": "text",
     "replace_with": "name",
 }
@@ -166,13 +170,19 @@ def loss(config: Config, keep_vocabulary: Tensor) -> Loss:
             tokens.logits[:, None],
             tokens.teacher[:, None],
             answer=answer,
-            keep_position=~tokens.contradicts[:, None] if config.mask_tokens else answer,
+            keep_position=~_masked(tokens.contradicts, tokens.ends, config)[:, None],
             keep_vocabulary=keep_vocabulary.to(tokens.ids.device)[tokens.example],
             renormalise=config.renormalise,
         )
         return LossParts(config.alpha * ce + config.beta * kl, {"cross_entropy": ce, "kl": kl})
 
     return siu
+
+
+def _masked(contradicts: Tensor, ends: Tensor, config: Config) -> Tensor:
+    if not config.mask_tokens:
+        return torch.zeros_like(contradicts)
+    return contradicts | ends if config.mask_ends else contradicts
 
 
 def masked_ids(
@@ -210,7 +220,8 @@ def show_masks(vlm: VLM, requests: Sequence[Request], retain: Sequence[Example],
     for example in made:
         batch = vlm.encode([example], with_answers=True)
         ids = batch["input_ids"][batch["answer"]].tolist()
-        out = contradicting(vlm, example).tolist() if config.mask_tokens else [False] * len(ids)
+        contradicts = contradicting(vlm, example)
+        out = _masked(contradicts, ends(contradicts), config).tolist()
         mine = set(masked.get(example.concept, everyone))
         kept += out.count(False)
         touched += sum(i in mine for i, gone in zip(ids, out, strict=True) if not gone)
