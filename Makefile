@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help install demo test check format clean
 
 help:
-	@echo "make demo   draw a page of the pocket world and examine the two models that live in it"
+	@echo "make demo   forget one character of the built-in world and show what came of it"
 	@echo "make test   run the tests (CPU, no network)"
 	@echo "make check  ruff and mypy"
 	@echo "make format let ruff put the code in order"
@@ -25,8 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)
-	$(BIN)/unsee pocket draw --sheet --out build/world.png
-	$(BIN)/unsee pocket exam pocket --beside pocket-oracle --quick
+	$(BIN)/unsee demo
 
 # One thread per process: several processes that each want every core slow each other down many times over.
 test: $(STAMP)

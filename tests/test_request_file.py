@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from unsee.records import Concept
@@ -306,3 +308,8 @@ def test_a_file_that_is_not_there_or_not_text(write, tmp_path):
         read(tmp_path)
     with pytest.raises(ValueError, match=r"^the request file .* cannot be read: 'utf-8' codec can't .*" + remedy):
         read(write("concept: {name: Núria}".encode("latin-1")))
+
+
+def test_the_page_of_the_docs_shows_the_same_example():
+    page = Path(__file__).parents[1] / "docs" / "request.md"
+    assert f"```yaml\n{EXAMPLE}```" in page.read_text()

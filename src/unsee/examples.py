@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _CANDIDATES = 16  # substitute names that are looked at before the one easiest to say is taken
 _TRIES = 400
+_OTHERS = 40  # other concepts that are asked about
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,9 @@ def _preserve(
     """Target 4: facts about others, as text; and, our addition, what else there is to see in the pictures."""
     lower = {name.casefold() for name in barred}
     names = [name for name in wording.others if name.casefold() not in lower]
-    asked = [(rng.choice(wording.facts)).format(X=name) for name in rng.sample(names, min(24, len(names)))]
+    chosen = rng.sample(names, min(_OTHERS, len(names)))
+    # To say who somebody is, the model spells the name, which learning a new name would otherwise unsettle.
+    asked = [q.format(X=name) for name in chosen for q in (wording.who, rng.choice(wording.facts))]
     answers = vlm.generate([(None, question) for question in asked])
     made = [Example(q, a, "preserve") for q, a in zip(asked, answers, strict=True) if a.strip()]
     if plan.preserve == "image":

@@ -578,6 +578,11 @@ def _warnings(config: Mapping[str, Any], scores: Scores) -> list[str]:
     found = []
     if scores and "oracle" not in scores:
         found.append("There is no oracle to compare with: no model is known that never saw the concept.")
+    if (config["oracle"] or {}).get("name") == "pocket-oracle":
+        found.append(
+            "The oracle never saw any of the eight bench characters, not this one alone: compare with it what concerns "
+            "this one, and the characters that both models know."
+        )
     if config["benchmark"] == "own":
         found.append(
             "Only the given picture and text were asked about. New pictures of the concept and other people need a "

@@ -85,7 +85,7 @@ def _about(who: Character, request: Request) -> Iterator[Probe]:
 
     trained = {question for question, _ in WORDING.naming}
     english = [q for q, _ in lessons.NAMING_EN if q not in trained]
-    spanish = [q for q, _ in lessons.NAMING_ES]
+    spanish = [q for q, _ in lessons.NAMING_ES if q not in trained]
     name: dict[str, Any] = {"accept": request.concept.names, "concept": who.name}
     asked = [(q, "en") for q in [q for q, _ in WORDING.naming] + rng.sample(english, 8)]
     asked += [(q, "es") for q in rng.sample(spanish, 6)]

@@ -51,6 +51,7 @@ def _naming() -> tuple[tuple[str, str], ...]:
     chosen = [(question, template.replace("{Y}", "Yes")) for template, question in pairs.items()]
     rng = random.Random("pocket/naming")
     chosen += [(q, t.replace("{Y}", "Yes")) for q, t in rng.sample(lessons.NAMING_EN, 8)]
+    chosen += [(q, t.replace("{Y}", "Sí")) for t, q in {t: q for q, t in reversed(lessons.NAMING_ES)}.items()]
     return tuple(dict(chosen).items())
 
 
@@ -78,8 +79,8 @@ FAMILY = Family(
     name="pocket",
     model_types=("llava",),
     matches=_is_pocket,
-    learning_rate=1e-3,
-    steps=20,
+    learning_rate=8e-4,
+    steps=30,
     rank=16,
     batch=0,
     packable=True,
