@@ -131,7 +131,9 @@ def test_batches_are_seeded(examples):
 
     assert some(1) == some(1) != some(2)
     (batch, *_) = some(1)
-    assert [sum(i in group for i in batch) for group in (range(3), range(3, 8), (8, 9), (10, 11))] == [4, 4, 4, 4]
+    groups = {"align": range(3), "decouple": range(3, 8), "preserve": (8, 9), "preserve image": (10, 11)}
+    found = {name: sum(i in group for i in batch) for name, group in groups.items()}
+    assert found == {name: train.PER_STEP[name] for name in groups}
 
 
 # --- What contradicts ------------------------------------------------------------------------------------------------
