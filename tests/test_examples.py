@@ -243,7 +243,7 @@ def test_name_ids_are_those_of_every_variant_with_and_without_a_space(pocket, ti
     for vlm in (pocket, tiny):
         ids = set(making.name_ids(vlm, ["Mario Rossi", "Kip"]))
         for text in ("Mario Rossi", " Mario Rossi", " mario", "ROSSI", " Rossi", "kip", " KIP"):
-            assert ids >= set(vlm.token_ids(text)), text
+            assert ids >= {i for i in vlm.token_ids(text) if vlm.token_text(i).strip("\u2581\u0120")}, text
         assert list(making.name_ids(vlm, ["Kip"])) == sorted(set(making.name_ids(vlm, ["Kip"])))
         assert set(making.name_ids(vlm, ["Kip"])) < ids
         assert ids < set(range(vlm.vocabulary))
@@ -290,3 +290,17 @@ def test_joint_requests_know_each_others_names(pocket, made, wish, monkeypatch):
     one = dataclasses.replace(wish, concept=Concept("Kip", ("Kippy",)))
     siu.examples(pocket, (one, wish), (), siu.Config())
     assert seen == [{"Kip", "Kippy", wish.concept.name}] * 2
+
+
+def test_a_token_that_is_only_a_space_is_no_part_of_a_name():
+    """Tokenizers of Llama 2 may write " Ann" as a bare space mark and "Ann"; the mark stands before any word."""
+    pieces = {0: "\u2581", 1: "\u2581Ann", 2: "Ann", 3: "\u0120", 4: "ANN", 5: "ann"}
+
+    class Marking:
+        def token_ids(self, text):
+            return [0, *(i for i, piece in pieces.items() if piece.strip("\u2581") == text.strip()), 3]
+
+        def token_text(self, token):
+            return pieces[token]
+
+    assert making.name_ids(Marking(), ("Ann",)) == (1, 2, 4, 5)

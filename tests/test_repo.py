@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "src" / "unsee").rglob("*.py"))
-PROSE = ["README.md", "CONTRIBUTING.md", "AGENTS.md", "CHANGELOG.md", "docs/pocket.md", "docs/log.md"]
+PROSE = ["README.md", "CONTRIBUTING.md", "AGENTS.md", "CHANGELOG.md"]
+PROSE += sorted(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))
 FORBIDDEN_LIBRARIES = ("torchvision", "timm", "open-clip", "open_clip")
 
 

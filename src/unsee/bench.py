@@ -6,6 +6,7 @@ variants are asked the same probes about the same characters with the same seeds
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from unsee import evaluation, judge, plugins, runs
 from unsee.files import locked, write_whole
 from unsee.metrics import kept, leak
 from unsee.records import Answer, Estimate, Probe, Request
-from unsee.stats import paired_difference, two_level_bootstrap
+from unsee.stats import two_level_bootstrap
 
 if TYPE_CHECKING:
     from unsee.vlm import VLM
@@ -97,7 +98,7 @@ def run(
         progress: Whether to say on stderr what is being done.
 
     Raises:
-        FileExistsError: The folder holds cells of another model, other probes or other settings.
+        FileExistsError: The folder holds cells of another model or oracle, of other probes or other settings.
         BlockingIOError: Another process is at work on the folder.
     """
     import sys
@@ -105,35 +106,45 @@ def run(
     bench = plugins.load("benchmarks", "pocket")
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "cells.jsonl"
-    setting = {"model": vlm.fingerprint(), "most": most, "settings": dict(settings or {})}
+    setting = {"model": vlm.fingerprint(), "oracle": oracle and oracle.fingerprint(), "most": most}
     with locked(folder, f"another bench is at work on {folder}"):
         cells = _cells(file, setting)
-        if not file.exists():
-            file.write_text(json.dumps({**setting, "versions": runs.versions()}) + "\n")
-        done = {(c["variant"], c["concept"], c["seed"]) for c in cells}
+        if not cells:
+            write_whole(file, (json.dumps({**setting, "versions": runs.versions()}) + "\n").encode())
+        done = {(c["variant"], c["concept"], c["seed"]): c["config"] for c in cells}
         anchors = [("before", vlm), *([("oracle", oracle)] if oracle else [])]
         for request in requests:
             name = request.concept.name
-            todo = [(v, s) for v in variants for s in seeds if (v, name, s) not in done]
-            todo += [(a, -1) for a, _ in anchors if (a, name, -1) not in done]
+            todo = []
+            for variant, seed in [*((v, s) for v in variants for s in seeds), *((a, -1) for a, _ in anchors)]:
+                wanted = None if seed < 0 else _resolved(vlm, *variants[variant], settings, seed)[1]
+                before = done.get((variant, name, seed), wanted)
+                if before != wanted:
+                    now, then = wanted or {}, before or {}
+                    key = next(k for k in {**now, **then} if now.get(k) != then.get(k))
+                    raise FileExistsError(
+                        f"{file} holds {variant}, {name}, seed {seed} with {key} = {then.get(key)!r}, not "
+                        f"{now.get(key)!r}; name another folder"
+                    )
+                if (variant, name, seed) not in done:
+                    todo.append((variant, seed))
             if not todo:
                 continue
             probes = sample(bench.probes(request), most)
             for variant, seed in todo:
                 begin = time.monotonic()
-                told, seconds = request.replacement, 0.0
+                told, seconds, settled = request.replacement, 0.0, None
                 if seed < 0:
                     answers = evaluation.ask(dict(anchors)[variant], probes)
                 else:
-                    method, own = variants[variant]
-                    plugin = plugins.load("methods", method)
-                    config = plugin.Config(**{**dict(settings or {}), **own, "seed": seed})
+                    plugin = plugins.load("methods", variants[variant][0])
+                    config, settled = _resolved(vlm, *variants[variant], settings, seed)
                     (wish,) = plugin.prepare(vlm, (request,), config)
                     edit = plugin.unlearn(vlm, (wish,), bench.retain(request), config)
                     told, seconds = wish.replacement, time.monotonic() - begin
                     answers = evaluation.ask(vlm, probes, edit)
                 cell = {"variant": variant, "concept": name, "seed": seed, "seconds": round(seconds, 2)}
-                cell |= {"replacement": told, "marks": marks(answers, vlm.family.wording, told)}
+                cell |= {"replacement": told, "config": settled, "marks": marks(answers, vlm.family.wording, told)}
                 with file.open("a") as writer:
                     writer.write(json.dumps(cell) + "\n")
                 cells.append(cell)
@@ -142,11 +153,20 @@ def run(
     return cells
 
 
+def _resolved(
+    vlm: VLM, method: str, own: Mapping[str, Any], settings: Mapping[str, Any] | None, seed: int
+) -> tuple[Any, dict[str, Any]]:
+    """Return the config of a cell, and everything in it as JSON gives it back, with what the family fills in."""
+    config = plugins.load("methods", method).Config(**{**(settings or {}), **own, "seed": seed})
+    filled = dataclasses.asdict(config.schedule(vlm)) if hasattr(config, "schedule") else {}
+    return config, json.loads(json.dumps({**dataclasses.asdict(config), **filled}))
+
+
 def _cells(file: Path, setting: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Read the cells that are there; a last line that was cut off in the middle is dropped."""
-    if not file.exists():
+    lines = file.read_text().split("\n") if file.exists() else []
+    if len(lines) < 2:  # killed before the first line was whole
         return []
-    lines = file.read_text().split("\n")
     head = json.loads(lines[0])
     for name, value in setting.items():
         if head[name] != value:
@@ -178,19 +198,21 @@ def worst(cells: Sequence[Mapping[str, Any]], metric: str, variant: str) -> tupl
 
 
 def differences(cells: Sequence[Mapping[str, Any]], metric: str, base: str = "siu") -> dict[str, Estimate]:
-    """Return variant minus base, paired by character, seed and probe; the interval resamples characters' pictures."""
+    """Return variant minus base, paired by character, seed and probe; the interval resamples characters, then pictures.
+
+    Nothing is returned for a variant that was tried on one character only: that would tell nothing about others.
+    """
     by = {(c["variant"], c["concept"], c["seed"]): c["marks"].get(metric, []) for c in cells}
     found = {}
     for variant in dict.fromkeys(c["variant"] for c in cells):
-        a, b, clusters = list[float](), list[float](), list[str]()
+        rows: list[tuple[float, str, str]] = []
         for (name, concept, seed), some in by.items():
             other = by.get((base, concept, seed))
             if name == variant and variant != base and other is not None and len(other) == len(some):
-                a += [v for v, _ in some]
-                b += [v for v, _ in other]
-                clusters += [f"{concept}/{k}" for _, k in some]
-        if a:
-            found[variant] = paired_difference(a, b, clusters)
+                rows += [(v - u, concept, k) for (v, k), (u, _) in zip(some, other, strict=True)]
+        if len({concept for _, concept, _ in rows}) > 1:
+            values, concepts, clusters = zip(*rows, strict=True)
+            found[variant] = two_level_bootstrap(values, concepts, clusters, bounds=(-1, 1))
     return found
 
 
@@ -237,5 +259,9 @@ def remarks(cells: Sequence[Mapping[str, Any]], base: str = "siu") -> list[str]:
         for variant, e in differences(cells, metric, base).items():
             if variant in apart and (e.low > 0 or e.high < 0):
                 apart[variant].append(f"{title} {100 * e.value:+.1f} [{100 * e.low:+.1f}, {100 * e.high:+.1f}]")
+    compared = len(apart) * sum(metric in COLUMNS for metric in {m for c in cells for m in c["marks"]})
     none = "no difference in any column; the pocket cannot show one at this size"
-    return [f"{variant}: {', '.join(some) or none}" for variant, some in apart.items()]
+    lines = [f"{variant}: {', '.join(some) or none}" for variant, some in apart.items()]
+    if compared:
+        lines.append(f"({compared} comparisons at 95 %: about {compared / 20:.0f} would stand out by chance alone)")
+    return lines

@@ -8,11 +8,13 @@ recognise what it is to forget, 130 stopped by Ctrl-C.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import os
 import random
 import shlex
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from unsee import __version__, plugins
 
 if TYPE_CHECKING:
-    from cyclopts import App
+    from cyclopts import App, CycloptsError
 
     from unsee.pocket.world import Character, Picture
 
@@ -30,14 +32,24 @@ _PURPOSE = "Make a vision-language model stop recognising one concept, keep ever
 _COLUMNS = 8
 # Keeps the pictures of different seeds apart: no drawing asks for this many of one character.
 _PICTURES_PER_SEED = 10_000
+_ASKED_ABOUT = 49  # pictures of each character that `benchmarks/pocket.py` asks about, 1 to 49 (0 is the given one)
 _LARGEST_SHEET = 200_000_000  # pixels; three bytes each
+# pydantic's name of a mistake -> the remedy.
+_WANTED = {
+    "bool_parsing": "give true or false",
+    "int_parsing": "give a whole number",
+    "int_from_float": "give a whole number",
+    "float_parsing": "give a number",
+}
 
 
 def list_(kind: str | None = None, *, json_: bool = False) -> None:
-    """List the plug-ins: methods, metrics, benchmarks, attacks, audits, models.
+    """List the plug-ins: methods, metrics, benchmarks and the like.
+
+    A name in it is what an option such as --method or --benchmark of `unsee forget` takes.
 
     Args:
-        kind: Only this kind.
+        kind: Only this kind: methods, metrics, benchmarks, attacks, audits or models.
         json_: Print one JSON object and nothing else.
     """
     found = {each: plugins.names(each) for each in ([kind] if kind else plugins.KINDS)}
@@ -49,8 +61,13 @@ def list_(kind: str | None = None, *, json_: bool = False) -> None:
 def ask(image: str, question: str, *, model: str = "pocket", json_: bool = False) -> None:
     """Ask a model one question about a picture.
 
+    The bundled pocket model is asked unless --model names another.
+
+        $ unsee ask pledu.png "Who is this?"
+        $ unsee ask none "Where does Pledu Lotaim live?"
+
     Args:
-        image: A picture file, or none to ask without one.
+        image: A picture file, or the word none to ask without a picture.
         question: What to ask.
         model: A bundled model, a folder, or a Hugging Face id.
         json_: Print one JSON object and nothing else.
@@ -91,27 +108,39 @@ def forget(
     force: bool = False,
     json_: bool = False,
 ) -> None:
-    """Make a model forget one person, brand or character from a picture, and measure what came of it.
+    """Make a model forget one concept, and measure what came of it.
 
-    First asks whether the model recognises it at all; if not, nothing is trained and the exit code is 3. Writes a run
-    folder with the edit (a LoRA adapter that peft loads), answers, scores and a page of evidence. A run that was
-    stopped goes on when the same command is given again.
+    First asks whether the model recognises the person, brand or character at all; if not, nothing is trained and the
+    exit code is 3. Writes a run folder with the edit (a LoRA adapter that peft loads), answers, scores and a page of
+    evidence. A run that was stopped goes on when the same command is given again.
+
+        $ unsee forget "Pledu Lotaim" --image pledu.png
+        $ unsee forget "Pledu Lotaim" --image pledu.png --show-masks
+        $ unsee forget "Pledu Lotaim" --set steps=60 rank=32 --out runs/longer
+
+    --show-masks marks the tokens that the token mask takes out of the KL with [[...]], those of the vocabulary mask
+    with {...}.
+
+    The settings for --set: alpha and beta weigh cross-entropy and KL; mask_tokens, mask_ends (true or false),
+    mask_vocabulary and renormalise shape the KL; replace_with, preserve and without choose the examples
+    (without=align,decouple leaves out two targets); steps, learning_rate, rank, dropout, batch and seed say how to
+    train.
 
     Args:
-        name: Whom to forget.
+        name: Whom to forget, in quotes, as people write it.
         image: One or more pictures. In a pocket model, its characters need none: one is drawn.
         model: A bundled model, a folder, or a Hugging Face id.
-        request: A YAML file that fixes aliases, facts, the replacement or whole examples.
+        request: A YAML file that fixes pictures, aliases, facts, the replacement or whole examples.
         out: The run folder; runs/NAME if not given.
-        method: How; `unsee list methods` shows which there are.
-        set_: Settings of the method, as key=value, such as steps=30.
+        method: siu, the paper's method, or siu_released, what its authors' code does instead.
+        set_: Settings of the method, as key=value; several follow each other.
         paper: Use the settings of the paper instead of those recommended for the model's family.
-        replace_with: What the model is to say instead: a "name" nobody bears, or a "description".
-        preserve: "image" also holds on to what else is in the picture; "text" is the paper's.
-        mask_vocabulary: Which vocabulary entries the loss leaves out: "name" (the paper's), "distinctive" or "none".
-        seed: Of everything drawn at random.
-        benchmark: What to ask before and after; "none" asks nothing. `unsee list benchmarks` shows which there are.
-        oracle: A model that never saw the concept, to compare with; "none" takes none.
+        replace_with: What the model is to say instead: a "name" nobody bears (if not given), or a "description".
+        preserve: "text" (the paper's), or "image" (siu, if not given), which adds what else is in the picture.
+        mask_vocabulary: Entries the KL leaves out: tokens of the "name" (if not given), "distinctive" ones, or "none".
+        seed: Of everything drawn at random; 0 if not given.
+        benchmark: What to ask before and after: pocket, own or none; if not given, the one that fits.
+        oracle: A model that never saw the concept, to compare with, or none; if not given, one that fits, if any.
         show_masks: Only print the examples and what the masks of the loss act on; nothing is trained.
         keep_picture: Keep the picture in the run folder and show it on the page; otherwise only its hash is kept.
         force: Write over a run that is there.
@@ -144,12 +173,14 @@ def forget(
 
 
 def demo(*, name: str | None = None, out: Path = Path("runs/demo"), force: bool = True, json_: bool = False) -> None:
-    """Forget one character of the built-in world, and compare with a model that never saw it. Takes a minute or two.
+    """Forget a character of the built-in world, in a minute or two.
+
+    Compares the model before and after, and with one that never saw the character.
 
     Args:
         name: Whom to forget; otherwise the first of the eight bench characters.
         out: The run folder.
-        force: Write over an earlier demo.
+        force: Write over an earlier demo; --force=false stops instead.
         json_: Print one JSON object and nothing else.
     """
     from unsee.pocket import world
@@ -184,25 +215,35 @@ def bench(
     out: Path = Path("runs/bench"),
     json_: bool = False,
 ) -> None:
-    """Forget each of the eight bench characters and print what came of it, for one setting or for an ablation.
+    """Forget each bench character of the built-in world, and sum up.
 
-    What is done is kept, so a stopped bench goes on where it was.
+    Each of the eight is forgotten on its own, and the base is there again for the next. What is done is kept, so a
+    stopped bench goes on where it was; other settings need another folder.
+
+        $ unsee bench --seeds 3
+        $ unsee bench --ablation --most 10 --out runs/ablation
 
     Args:
         ablation: Also leave out or change each part of the method.
         name: Characters to forget instead of the eight.
-        seeds: How many seeds per character.
+        seeds: How many seeds per character; 3 takes 0, 1 and 2.
         most: At most so many probes of each kind, to save time.
-        set_: Settings of the method, as key=value.
+        set_: Settings of the method, as key=value; `unsee forget --help` lists them.
         out: Folder for the results.
         json_: Print one JSON object and nothing else.
     """
+    for option, value in (("seeds", seeds), ("most", most)):
+        if value is not None and value < 1:
+            raise ValueError(f"--{option} is {value}; give 1 or more")
+    if any(pair.partition("=")[0] == "seed" for pair in set_):
+        raise ValueError("--set seed has no effect here; --seeds 3 takes the seeds 0, 1 and 2")
     with _stdout_kept():
         from unsee import bench as benching
         from unsee.benchmarks import pocket
         from unsee.vlm import VLM
 
-        requests = [pocket.request(each) for each in name] or list(pocket.requests())
+        # A name given twice would count twice.
+        requests = list({r.concept.name: r for r in map(pocket.request, name)}.values()) or list(pocket.requests())
         variants = benching.ABLATION if ablation else {"siu": ("siu", {})}
         chosen = dataclasses.asdict(_config("siu", set_, {}, False, ()))
         plain = dataclasses.asdict(_config("siu", (), {}, False, ()))
@@ -218,10 +259,12 @@ def bench(
 
 
 def score(run: Path, *, json_: bool = False) -> None:
-    """Score the saved answers of a run anew, without the model, and write its page again.
+    """Score the saved answers of a run anew, without the model.
+
+    Writes the scores and the page of the run again.
 
     Args:
-        run: The run folder.
+        run: The run folder, such as runs/pledu-lotaim.
         json_: Print one JSON object and nothing else.
     """
     from unsee import evaluation, flow
@@ -232,12 +275,17 @@ def score(run: Path, *, json_: bool = False) -> None:
 
 
 def undo(run: Path, *, merged: Path | None = None, out: Path | None = None, json_: bool = False) -> None:
-    """Say how to take an edit back, and do it for a model into which it was merged.
+    """Say how to take an edit back, or take it out of a merged model.
+
+    Without --merged, nothing is written or deleted.
+
+        $ unsee undo runs/pledu-lotaim
+        $ unsee undo runs/pledu-lotaim --merged forgot --out restored
 
     Args:
         run: The run folder.
         merged: A model folder that the edit was merged into.
-        out: Where to write that model without the edit.
+        out: A new folder for that model without the edit.
         json_: Print one JSON object and nothing else.
     """
     from unsee import runs
@@ -272,7 +320,9 @@ def undo(run: Path, *, merged: Path | None = None, out: Path | None = None, json
 
 
 def merge(run: Path, *, out: Path, json_: bool = False) -> None:
-    """Merge a run's edit into a copy of its model. What was one adapter to switch off is then part of the weights.
+    """Merge a run's edit into a copy of its model.
+
+    The copy needs no adapter, and has none that could be switched off. `unsee undo --merged` takes the edit out again.
 
     Args:
         run: The run folder.
@@ -301,8 +351,11 @@ def _show(outcome: Any, *, as_json: bool) -> None:
     if as_json:
         _answer(record, "", as_json=True)
         return
+    title = f"{name}, forgotten in {outcome.seconds:.1f} s"
     if outcome.scores:
-        _answer({}, evaluation.table(outcome.scores, f"{name}, forgotten in {outcome.seconds:.1f} s"), as_json=False)
+        _answer({}, evaluation.table(outcome.scores, title), as_json=False)
+    else:
+        print(f"{title}; nothing was asked afterwards (--benchmark none)")
     undo = shlex.join(["unsee", "undo", str(outcome.folder)])
     print(f"The page: {record['page']}\nThe edit: {outcome.folder / 'edit'}\nTo take it back: {undo}")
 
@@ -313,7 +366,7 @@ def _request(name: str, images: Sequence[Path], file: Path | None, model: str) -
 
     clean = " ".join(name.split())
     if len(clean) < 2 or len(clean) > 100:
-        raise ValueError(f"the name is {len(clean)} characters long; give 2 to 100, as people would write it")
+        raise ValueError(f"a name has 2 to 100 characters, and this one {len(clean)}; give it as people write it")
     if file is not None:
         from unsee import request_file
 
@@ -327,7 +380,10 @@ def _request(name: str, images: Sequence[Path], file: Path | None, model: str) -
     if model.startswith("pocket"):
         from unsee.benchmarks import pocket
 
-        return pocket.request(clean), ()
+        try:
+            return pocket.request(clean), ()
+        except LookupError as error:
+            raise LookupError(f"{error} (anybody else needs a picture: --image FILE)") from error
     raise ValueError("there is no picture; give one with --image FILE")
 
 
@@ -363,7 +419,8 @@ def _misfit(error: Any) -> str:
     if isinstance(why := error.get("ctx", {}).get("error"), ValueError):
         return str(why)
     said = error["msg"].partition(", unable")[0]
-    return f"{'.'.join(map(str, error['loc']))} is {error['input']!r}; {said[:1].lower()}{said[1:]}"
+    wanted = _WANTED.get(error["type"], f"{said[:1].lower()}{said[1:]}")
+    return f"{'.'.join(map(str, error['loc']))} is {error['input']!r}; {wanted}"
 
 
 def _slug(name: str) -> str:
@@ -388,14 +445,19 @@ def draw(
     sheet: bool = False,
     json_: bool = False,
 ) -> None:
-    """Draw pictures of the world, none of which the models were trained on.
+    """Draw pictures of the world, none of them ever trained on.
+
+    The world has 56 characters; the models know 48, whom a sheet shows by name.
+
+        $ unsee pocket draw --character "Pledu Lotaim" --out pledu.png
+        $ unsee pocket draw --sheet --out everybody.png
 
     Args:
         character: Whom to draw; otherwise somebody, or on a sheet everybody whom the models know.
-        pictures: How many pictures; 1 if not given, or on a sheet one of each character.
+        pictures: How many pictures, 1 to 1000; 1 if not given, or on a sheet one of each character.
         seed: Another seed gives other poses, places and clothes.
         size: Width and height of each picture, in pixels.
-        out: File to write; several pictures are numbered.
+        out: File to write; called after the character, or world.png, if not given. Several are numbered.
         sheet: Put all pictures on one page, with names.
         json_: Print one JSON object and nothing else.
     """
@@ -408,7 +470,7 @@ def draw(
     if sheet and (pictures or 48) * size * size > _LARGEST_SHEET:
         raise ValueError(f"a sheet of {pictures or 48} pictures of {size} px is too large; lower --size or --pictures")
     with _working("drawing"):
-        drawn = _pictures(_people(character, pictures, seed, sheet=sheet), seed)
+        drawn = _pictures(_people(character, pictures, seed, sheet=sheet), seed, sheet=sheet)
         files = _draw(drawn, size, out, sheet=sheet)
     record = {"files": [str(file) for file in files], "pictures": [picture.id for _, picture in drawn]}
     _answer(record, "\n".join(record["files"]), as_json=json_)
@@ -424,7 +486,11 @@ def build(
     examine: bool = True,
     json_: bool = False,
 ) -> None:
-    """Train a pocket model from scratch (40 to 60 minutes on two CPU cores) and examine it.
+    """Train a pocket model from scratch, in about an hour.
+
+    It takes 40 to 60 minutes on two CPU cores, and the exam of it another ten.
+
+        $ unsee pocket build mine --without "Pledu Lotaim"
 
     A build that was stopped goes on at its last save when the same command is given again.
 
@@ -434,7 +500,7 @@ def build(
         seed: Of the weights and of the order of lessons.
         out: Folder for the model; otherwise in the user's cache, under a name that `--model` understands.
         force: Write over a pocket model that is there.
-        examine: Print the exam of the new model, which takes some ten minutes more.
+        examine: Print the exam of the new model; --examine=false leaves it out.
         json_: Print one JSON object and nothing else.
     """
     with _stdout_kept():
@@ -463,7 +529,9 @@ def exam(
     markdown: bool = False,
     json_: bool = False,
 ) -> None:
-    """Examine a pocket model on pictures it was never trained on, and print what it knows beside what is asked of it.
+    """Examine a pocket model on pictures it was never trained on.
+
+    Prints what it knows, with an interval, beside what is asked of it.
 
     Args:
         model: A bundled model, or a folder.
@@ -498,11 +566,14 @@ def _people(character: str | None, pictures: int | None, seed: int, *, sheet: bo
     return [random.Random(seed).choice(known)] * (pictures or 1)
 
 
-def _pictures(people: Sequence[Character], seed: int) -> list[tuple[Character, Picture]]:
+def _pictures(people: Sequence[Character], seed: int, *, sheet: bool) -> list[tuple[Character, Picture]]:
     from unsee.pocket import world
 
-    first = seed * _PICTURES_PER_SEED
-    return [(who, world.picture("report", f"of-{who.index}", first + place)) for place, who in enumerate(people)]
+    # What is drawn may be given to `unsee forget`, so it leaves out the pictures that are asked about afterwards: those
+    # after the first. Nobody gives a sheet.
+    skipped = 0 if sheet else _ASKED_ABOUT
+    places = [seed * _PICTURES_PER_SEED + (place and place + skipped) for place in range(len(people))]
+    return [(who, world.picture("report", f"of-{who.index}", n)) for n, who in zip(places, people, strict=True)]
 
 
 def _draw(drawn: Sequence[tuple[Character, Picture]], size: int, out: Path | None, *, sheet: bool) -> list[Path]:
@@ -559,16 +630,16 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-# Command -> what it runs; the first line of the docstring is its help.
+# Command -> what it runs; the first line of the docstring is its help on the first page, which has 80 columns.
 _COMMANDS: dict[str, Callable[..., None]] = {
-    "list": list_,
-    "ask": ask,
     "demo": demo,
+    "ask": ask,
     "forget": forget,
-    "bench": bench,
     "score": score,
     "undo": undo,
     "merge": merge,
+    "bench": bench,
+    "list": list_,
     "pocket draw": draw,
     "pocket build": build,
     "pocket exam": exam,
@@ -581,13 +652,22 @@ def _help() -> str:
     lines = [f"  {name:<{width}}  {(run.__doc__ or '').splitlines()[0]}" for name, run in _COMMANDS.items()]
     return "\n".join(
         [
-            f"unsee {__version__}. {_PURPOSE}",
+            f"unsee {__version__}",
+            *textwrap.wrap(_PURPOSE, 80),
             "",
             "Usage: unsee COMMAND [OPTIONS] [ARGS]",
             "",
             *lines,
             "",
-            "`unsee COMMAND --help` describes one command. Every command takes --json.",
+            "To begin:",
+            '  unsee pocket draw --character "Pledu Lotaim" --out pledu.png',
+            '  unsee ask pledu.png "Who is this?"',
+            '  unsee forget "Pledu Lotaim" --image pledu.png',
+            "",
+            "`unsee COMMAND --help` describes one command. Every command takes --json, and",
+            "then prints one JSON object. Exit codes: 0 done, 1 a fault of unsee's own, 2 it",
+            "cannot be done (one line says why), 3 the model does not recognise whom it is",
+            "to forget, 130 stopped by Ctrl-C.",
         ]
     )
 
@@ -599,7 +679,7 @@ def _app() -> App:
     settings: dict[str, Any] = {
         "help_format": "plaintext",
         # No --no-json; and `--without A B` takes both names.
-        "default_parameter": Parameter(negative=(), consume_multiple=True),
+        "default_parameter": Parameter(negative=(), consume_multiple=True, show_default=_default),
     }
     # `main` reports Ctrl-C itself, in one line and with the usual exit code.
     app = App(name="unsee", help=_PURPOSE, version=__version__, suppress_keyboard_interrupt=False, **settings)
@@ -609,8 +689,19 @@ def _app() -> App:
     app.command(pocket)
     for name, run in _COMMANDS.items():
         group, _, last = name.rpartition(" ")
-        (pocket if group else app).command(run, name=last)
+        (pocket if group else app).command(run, name=last, help=_described(run))
     return app
+
+
+def _default(value: Any) -> Any:
+    """What the help shows as a default: nothing where it is off, empty, or up to the command."""
+    return None if value is None or value is False or value == () else str(value)
+
+
+def _described(run: Callable[..., None]) -> str:
+    """What a docstring says before its arguments, each paragraph on one line, which the terminal then wraps."""
+    text = inspect.cleandoc(run.__doc__ or "").partition("\n\nArgs:")[0]
+    return "\n\n".join(p if p.startswith(" ") else " ".join(p.split()) for p in text.split("\n\n"))
 
 
 def _run(arguments: list[str]) -> None:
@@ -618,19 +709,33 @@ def _run(arguments: list[str]) -> None:
     if arguments in ([], ["--help"], ["-h"]):
         print(_help())
         return
-    from cyclopts import CycloptsError, MissingArgumentError
+    from cyclopts import CycloptsError
 
     try:
         _app()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        said = f"{error} `unsee --help` shows what there is."
-        if isinstance(error, MissingArgumentError) and error.argument and not error.argument.field_info.is_keyword_only:
-            # cyclopts calls it --name, and does not tell that `--image PICTURE NAME` are two pictures.
-            said = (
-                f"{error.argument.field_info.name.upper()} is missing; give it right after the command, since options "
-                "that take several values take every word that follows"
-            )
-        raise ValueError(said) from error
+        raise ValueError(_misread(error)) from error
+
+
+def _misread(error: CycloptsError) -> str:
+    """Say what is wrong with a command line, and what would be right."""
+    from cyclopts import MissingArgumentError, UnusedCliTokensError
+
+    command = " ".join(("unsee", *(error.command_chain or ())))
+    help_ = f"`{command} --help` shows what there is"
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        return f"{error.unused_tokens[0]!r} is one word too many; put quotes round a text with spaces; {help_}"
+    if isinstance(error, MissingArgumentError) and error.argument and error.target:
+        field = error.argument.field_info
+        if field.is_keyword_only:
+            return f"{error.keyword or error.argument.name} has no value; {help_}"
+        # cyclopts calls it --name, and does not tell that `--image PICTURE NAME` are two pictures.
+        taken = inspect.signature(error.target).parameters.values()
+        usage = " ".join([command, *(p.name.upper() for p in taken if p.kind is not p.KEYWORD_ONLY)])
+        several = any(str(p.annotation).startswith("tuple") for p in taken)
+        where = ", before options that take several values, for these take every word that follows" if several else ""
+        return f"{field.name.upper()} is missing; write `{usage}`{where}"
+    return f"{error} {help_}."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -147,9 +147,16 @@ def name_variants(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def name_ids(vlm: VLM, names: Iterable[str]) -> tuple[int, ...]:
-    """Return every token of every name variant, with and without a space before it (the paper's vocabulary mask)."""
+    """Return every token of every name variant, with and without a space before it (the paper's vocabulary mask).
+
+    Tokens that are nothing but space are left out: some tokenizers put one before every word, of any name.
+    """
     ids = {i for v in name_variants(names) for text in (v, f" {v}") for i in vlm.token_ids(text)}
-    return tuple(sorted(ids))
+    return tuple(sorted(i for i in ids if not _blank(vlm, i)))
+
+
+def _blank(vlm: VLM, token: int) -> bool:
+    return not vlm.token_text(token).strip(" \t\n\u2581\u0120\u010a")  # how tokenizers write space and line break
 
 
 # ---------------------------------------------------------------- the four targets

@@ -247,12 +247,22 @@ def contradicting(vlm: VLM, example: Example) -> Tensor:
 
     A token counts if any of its characters does, or belongs to it in part (a character may be spread over several
     tokens). Where the whole answer contradicts, so does its end.
+
+    Raises:
+        ValueError: Some of it contradicts, and the tokens do not give back the answer's text.
     """
     batch = vlm.encode([example], with_answers=True)
     ids = batch["input_ids"][batch["answer"]].tolist()
     texts = vlm.token_texts(ids)
     whole = "".join(texts)
-    offset = max(0, whole.find(example.answer))
+    offset = whole.find(example.answer)
+    if offset < 0:
+        if example.contradicts:
+            raise ValueError(
+                f"the tokenizer turns the answer {example.answer!r} into {whole!r}, so it cannot be told which tokens "
+                "contradict; write the answer as the tokenizer gives it back"
+            )
+        offset = 0
     everything = example.contradicts == ((0, len(example.answer)),)
     out, at = [], -offset
     for text in texts:

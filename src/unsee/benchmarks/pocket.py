@@ -148,11 +148,13 @@ def _of_others(who: Character) -> Iterator[Probe]:
     twin = world.LOOK_ALIKE.get(who.index)
     others = [c for c in world.cast() if c.index in world.KNOWN and c.index not in (who.index, twin)]
     for other in others:
+        # A character fails as a whole more often than picture by picture, so its pictures are resampled together.
         for n in range(3):
-            yield _probe("others", _of(other, n), rng.choice(english), accept=(other.name,))
+            yield _probe("others", _of(other, n), rng.choice(english), accept=(other.name,), cluster=other.name)
         question = rng.choice(lessons.IS_THIS_EN)
         for n in range(3, 5):
-            yield _probe("is this D? yes", _of(other, n), question.format(X=other.name), polarity="yes")
+            asked = question.format(X=other.name)
+            yield _probe("is this D? yes", _of(other, n), asked, polarity="yes", cluster=other.name)
         wrong = rng.choice([c for c in others if c != other])
         yield _probe("is this D? no", _of(other, 5), question.format(X=wrong.name), polarity="no")
         yield _probe("is this C? no", _of(other, 6), question.format(X=who.name), polarity="no")
@@ -186,5 +188,6 @@ def _in_words(who: Character) -> Iterator[Probe]:
     for other in world.cast():
         if other.index in world.KNOWN and other != who:
             for kind in rng.sample(lessons.FACTS, 2):
-                question = lessons.FACT_EN[kind][rng.randrange(3)][0].format(X=other.name)
-                yield _probe("others' facts", None, question, accept=(lessons.fact(other, kind),))
+                question = rng.choice([q for q, _ in lessons.FACT_EN[kind] if q not in WORDING.facts])
+                accept = (lessons.fact(other, kind),)
+                yield _probe("others' facts", None, question.format(X=other.name), accept=accept, cluster=other.name)

@@ -5,6 +5,10 @@ cross-entropy and KL are added without alpha and beta; the KL is divided by the 
 vocabulary, so it weighs a few ten-thousandths of what the paper says on a large vocabulary; and on examples with
 a picture the KL is taken over the first positions of the sequence, which are the system prompt and image patches,
 without shifting by one, so that answers about pictures are not held at all.
+
+What is left of its KL is so small that this is cross-entropy alone for all one can measure. Two things are not copied:
+the misplaced KL itself, which holds nothing that anybody asks about, and comparing text at unshifted positions. On a
+vocabulary as small as the pocket's (1200 against 32000) the division makes the KL some 27 times as heavy as it was.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ prepare = siu.prepare
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config(siu.Config):
-    """As for `siu`; alpha, beta and renormalise have no effect here, as in the released code."""
+    """As for `siu`; alpha, beta, renormalise and mask_ends have no effect here, as in the released code."""
 
     preserve: str = "text"
 

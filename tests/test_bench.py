@@ -1,0 +1,118 @@
+"""The bench: what it keeps, what it refuses to mix, and what it says of variants."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from unsee import bench, evaluation, plugins
+from unsee.methods import siu
+from unsee.records import Answer, Concept, Probe, Request
+
+NAMES = ("Ann Abel", "Bob Bell", "Cid Cole")
+LEAK = f"leak: {bench.OPEN}"
+
+
+def cell(variant, concept, values, seed=0, metric="kept: others"):
+    marks = {metric: [(value, f"picture {n}") for n, value in enumerate(values)]}
+    return {"variant": variant, "concept": concept, "seed": seed, "seconds": 2.0, "replacement": "X Y", "marks": marks}
+
+
+@pytest.fixture
+def stub(monkeypatch, pocket):
+    """A bench whose models answer at once: they name everybody, and whoever is to be forgotten unless it was."""
+    calls = []
+
+    def probes(request):
+        name = request.concept.name
+        others = [Probe(f"others/{n}", "others", "Who is this?", accept=(other,)) for n, other in enumerate(NAMES)]
+        return (Probe("g/0", "generality", "Who is this?", accept=(name,), concept=name), *others)
+
+    def ask(vlm, probes, edit=None, progress=False):
+        calls.append((vlm, edit))
+        return [Answer(p, "" if edit and p.concept else f"This is {p.accept[0]}.") for p in probes]
+
+    def unlearn(vlm, requests, retain, config):
+        return config
+
+    world = SimpleNamespace(probes=probes, retain=lambda request: ())
+    method = SimpleNamespace(Config=siu.Config, prepare=lambda vlm, requests, config: requests, unlearn=unlearn)
+    monkeypatch.setattr(plugins, "load", lambda kind, name: world if kind == "benchmarks" else method)
+    monkeypatch.setattr(evaluation, "ask", ask)
+    requests = [Request(Concept(name), images=("p.png",), pictures=("p",), replacement="X Y") for name in NAMES]
+
+    def run(folder, variants=None, seeds=(0, 1), **more):
+        return bench.run(pocket, requests, variants or {"siu": ("siu", {})}, seeds=seeds, folder=folder, **more)
+
+    return SimpleNamespace(run=run, calls=calls)
+
+
+def test_every_cell_is_filled_once_and_a_stopped_bench_goes_on(stub, tmp_path):
+    cells = stub.run(tmp_path)
+    assert len(cells) == len(stub.calls) == 3 * (2 + 1)
+    found = bench.summary(cells)[LEAK]
+    assert (found["before"].value, found["siu"].value) == (1.0, 0.0)
+    assert bench.summary(cells)["kept: others"]["siu"].value == 1.0
+    file = tmp_path / "cells.jsonl"
+    file.write_text(file.read_text()[:-40])  # killed while it wrote the last cell
+    again = stub.run(tmp_path)
+    assert len(stub.calls) == 9 + 1
+    assert bench.summary(again) == bench.summary(cells)
+    assert len(file.read_text().splitlines()) == 1 + 9
+
+
+@pytest.mark.parametrize("start", ["", '{"model": '])
+def test_a_bench_killed_at_its_first_line_starts_anew(stub, tmp_path, start):
+    (tmp_path / "cells.jsonl").write_text(start)
+    assert len(stub.run(tmp_path, seeds=[0])) == 6
+
+
+def test_cells_of_other_settings_probes_or_oracles_are_not_mixed_in(stub, tmp_path, tiny):
+    stub.run(tmp_path, settings={"without": ("align",)}, seeds=[0])
+    count = len(stub.calls)
+    stub.run(tmp_path, settings={"without": ("align",)}, seeds=[0])
+    assert len(stub.calls) == count, "the same settings go on, though JSON has no tuples"
+    with pytest.raises(FileExistsError, match="Ann Abel, seed 0 with steps = 30, not 31; name another folder"):
+        stub.run(tmp_path, settings={"without": ("align",), "steps": 31}, seeds=[0])
+    with pytest.raises(FileExistsError, match="was made with most None, not 1; name another folder"):
+        stub.run(tmp_path, most=1)
+    with pytest.raises(FileExistsError, match="was made with oracle None, not"):
+        stub.run(tmp_path, oracle=tiny)
+    assert len(stub.calls) == count
+    assert json.loads((tmp_path / "cells.jsonl").read_text().splitlines()[1])["config"]["steps"] == 30
+
+
+def test_a_sample_is_spread_over_each_kind():
+    probes = [Probe(f"{kind}/{n}", kind, "?") for kind in ("a", "b") for n in range(10)] + [Probe("c/0", "c", "?")]
+    assert bench.sample(probes, None) == probes
+    assert [p.id for p in bench.sample(probes, 2)] == ["a/0", "a/5", "b/0", "b/5", "c/0"]
+
+
+def test_differences_are_paired_by_character_seed_and_probe():
+    """By hand: Ann falls from 1, 1 to 1, 0 and Bob from 1, 0 to 0, 0; the mean of -0, -1, -1, -0 is -1/2."""
+    cells = [cell("siu", "Ann", [1, 1]), cell("x", "Ann", [1, 0]), cell("siu", "Bob", [1, 0]), cell("x", "Bob", [0, 0])]
+    found = bench.differences(cells, "kept: others")
+    assert set(found) == {"x"}
+    assert found["x"].value == -0.5
+    assert bench.differences(cells[:2], "kept: others") == {}, "one character tells nothing of others"
+    unpaired = [cell("siu", "Ann", [1, 1]), cell("x", "Ann", [1, 0], seed=1), cell("x", "Bob", [0, 0])]
+    assert bench.differences(unpaired, "kept: others") == {}
+
+
+def test_a_difference_of_one_character_in_four_is_no_difference():
+    """Pictures of one character fail together: 40 of 160 pictures would stand out, one character of four does not."""
+    people = ("A", "B", "C", "D")
+    cells = [cell("siu", name, [1] * 40) for name in people]
+    cells += [cell("x", name, [name != "A"] * 40) for name in people]
+    assert bench.differences(cells, "kept: others")["x"].high == 0
+    x, count = bench.remarks(cells)
+    assert x == "x: no difference in any column; the pocket cannot show one at this size"
+    assert count == "(1 comparisons at 95 %: about 0 would stand out by chance alone)"
+
+
+def test_remarks_say_what_differs_and_the_worst_character_is_found():
+    cells = [cell("siu", name, [1] * 40) for name in NAMES] + [cell("x", name, [0] * 38 + [1] * 2) for name in NAMES]
+    assert bench.remarks(cells)[0].startswith("x: others -95.0 [-")
+    leaks = [cell("siu", name, [n / 2] * 4, metric=LEAK) for n, name in enumerate(NAMES)]
+    assert bench.worst(leaks, LEAK, "siu") == ("Cid Cole", 1.0)
+    assert "| siu | 50.0 [" in bench.markdown(leaks)
