@@ -1,6 +1,8 @@
 """The command line starts fast, speaks clean JSON, and fails in one line."""
 
+import dataclasses
 import json
+import re
 import subprocess
 import sys
 import time
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from unsee import cli
+from unsee import cli, plugins
 from unsee.records import Estimate
 
 
@@ -60,6 +62,24 @@ def test_every_command_takes_json_and_describes_itself(capsys, name):
     assert "--json" in out
 
 
+def test_the_help_has_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for arguments in ([], *([*name.split(), "--help"] for name in cli._COMMANDS)):
+        _, out, _ = run(capsys, *arguments)
+        assert max(len(line.rstrip()) for line in out.splitlines()) <= 80
+        assert "[default: None]" not in out
+        assert "[default: False]" not in out
+
+
+def test_the_help_names_every_setting_and_method(capsys):
+    from unsee.methods import siu
+
+    _, out, _ = run(capsys, "forget", "--help")
+    words = set(re.findall(r"\w+", out))
+    assert {field.name for field in dataclasses.fields(siu.Config)} <= words
+    assert set(plugins.names("methods")) <= words
+
+
 def test_list_as_json_is_one_object(capsys):
     code, out, err = run(capsys, "list", "--json")
     assert (code, err) == (0, "")
@@ -86,6 +106,12 @@ def test_list_as_json_is_one_object(capsys):
             ("pocket", "build", "mine", "--without", "Nobody"),
             "unsee: no character of the pocket world is called 'Nobody'",
         ),
+        (("ask", "none"), "unsee: QUESTION is missing; write `unsee ask IMAGE QUESTION`\n"),
+        (("merge", "runs/kip"), "unsee: --out has no value; `unsee merge --help` shows what there is"),
+        (("pocket", "drw"), "`unsee pocket --help` shows what there is"),
+        (("bench", "--seeds", "0"), "unsee: --seeds is 0; give 1 or more"),
+        (("bench", "--most", "0"), "unsee: --most is 0; give 1 or more"),
+        (("bench", "--set", "seed=3"), "unsee: --set seed has no effect here; --seeds 3 takes the seeds 0, 1 and 2"),
         (("lst",), 'unsee: Unknown command "lst". Did you mean "list"?'),
         (("list", "--jsn"), "unsee: Unknown option: --jsn. Did you mean --json?"),
     ],
@@ -142,6 +168,20 @@ def test_draw_writes_the_pictures_it_names(capsys, tmp_path):
     assert record["files"] == [f"{tmp_path}/kip-000.png", f"{tmp_path}/kip-001.png"]
     assert len(set(record["pictures"])) == 2
     assert all((tmp_path / name).stat().st_size for name in ("kip-000.png", "kip-001.png"))
+
+
+def test_what_is_drawn_to_be_forgotten_is_not_asked_about_afterwards(capsys, tmp_path):
+    from unsee.benchmarks import pocket
+
+    name = "Pledu Lotaim"
+    for seed in (0, 1):
+        file = f"{tmp_path}/{seed}.png"
+        _, out, _ = run(capsys, *f"pocket draw --pictures 60 --size 16 --seed {seed} --json --out".split(), file,
+                        "--character", name)  # fmt: skip
+        drawn = json.loads(out)["pictures"]
+        asked = {probe.picture for probe in pocket.probes(pocket.request(name)) if probe.kind != "efficacy"}
+        assert len(set(drawn)) == 60
+        assert not asked & set(drawn)
 
 
 def test_draw_makes_a_contact_sheet(capsys, tmp_path):
@@ -210,10 +250,10 @@ def refused(capsys, *arguments, code=2):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("", "the name is 0 characters long; give 2 to 100, as people would write it"),
-        (" \t ", "the name is 0 characters long; give 2 to 100, as people would write it"),
-        ("K", "the name is 1 characters long; give 2 to 100, as people would write it"),
-        ("K" * 300, "the name is 300 characters long; give 2 to 100, as people would write it"),
+        ("", "a name has 2 to 100 characters, and this one 0; give it as people write it"),
+        (" \t ", "a name has 2 to 100 characters, and this one 0; give it as people write it"),
+        ("K", "a name has 2 to 100 characters, and this one 1; give it as people write it"),
+        ("K" * 300, "a name has 2 to 100 characters, and this one 300; give it as people write it"),
     ],
 )
 def test_names_that_are_none(capsys, place, unasked, name, said):
@@ -249,8 +289,6 @@ def test_names_in_every_script_are_looked_for(capsys, place, ignorant, name):
     ],
 )
 def test_names_that_are_ordinary_words(capsys, place, ignorant, monkeypatch, pocket, name, word, text):
-    import dataclasses
-
     from unsee.wording import GENERAL
 
     monkeypatch.setattr(pocket, "family", dataclasses.replace(pocket.family, wording=GENERAL))
@@ -299,15 +337,20 @@ PHOTO = ("Kip Rossi", "--image", "photo.png")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("Kip Rossi",), "no character of the pocket world is called 'Kip Rossi'; "),
         (("Kip Rossi", "--model", "./mine"), "there is no picture; give one with --image FILE"),
-        (("--image", "photo.png", "Kip Rossi"), "NAME is missing; give it right after the command, since options that "
-         "take several values take every word that follows"),
+        (("Kip Rossi",), "no character of the pocket world is called 'Kip Rossi'; `unsee pocket draw --sheet` shows "
+         "who lives there (anybody else needs a picture: --image FILE)"),
+        (("--image", "photo.png", "Kip Rossi"), "NAME is missing; write `unsee forget NAME`, before --image and --set, "
+         "which take every word that follows"),
+        (("Kip", "Rossi"), "'Rossi' is one word too many; put quotes round a text with spaces; `unsee forget --help` "
+         "shows what there is"),
+        ((*PHOTO, "--set"), "--set has no value; `unsee forget --help` shows what there is"),
         ((*PHOTO, "--method", "sui"), "no method named 'sui'; did you mean 'siu'?"),
         ((*PHOTO, "--set", "steps"), "--set 'steps' has no value; write it as key=value, such as steps=30"),
         ((*PHOTO, "--set", "stepz=3"), "siu has no setting 'stepz'; did you mean 'steps'?"),
-        ((*PHOTO, "--set", "steps=abc"), "the settings of siu do not fit: steps is 'abc'; input should be a valid "
-         "integer"),
+        ((*PHOTO, "--set", "steps=abc"), "the settings of siu do not fit: steps is 'abc'; give a whole number"),
+        ((*PHOTO, "--set", "mask_ends=flase"), "the settings of siu do not fit: mask_ends is 'flase'; give true or "
+         "false"),
         ((*PHOTO, "--set", "steps=0"), "the settings of siu do not fit: steps is 0; give 1 or more"),
         ((*PHOTO, "--set", "alpha=nan"), "the settings of siu do not fit: alpha and beta are nan and 0.75; give"),
         ((*PHOTO, "--set", "without=alig"), "the settings of siu do not fit: without holds 'alig'; the targets are "

@@ -105,7 +105,7 @@ def test_a_description_is_aligned_wherever_it_names_the_concept_in_whole_or_in_p
     first = wish.concept.name.split()[0]
     answering(pocket, monkeypatch, f"{wish.concept.name} stands. {first} waves to {first}.")
     request = dataclasses.replace(wish, replacement="a red stranger")
-    _, examples = making.make(pocket, request, Plan(replace_with="description", without=("redescribe",)))
+    _, examples = making.make(pocket, request, Plan(replace_with="description", without=("decouple", "preserve")))
     told = [e for e in examples if e.target == "align"][-1]
     assert told.answer == "A red stranger stands. A red stranger waves to a red stranger."
     assert told.contradicts == ((0, 14), (23, 37), (47, 61))
@@ -122,10 +122,13 @@ def test_several_pictures_and_empty_answers(pocket, wish, picture, monkeypatch):
     answering(pocket, monkeypatch, " ")
     images = (wish.images[0], picture(1))
     request = Request(wish.concept, images, ("one", "two"), replacement="Jacob Campbell")
-    _, examples = making.make(pocket, request, Plan())
+    _, examples = making.make(pocket, request, Plan(without=("decouple", "preserve")))
     naming = len(pocket.family.wording.naming)
     assert [e.picture for e in examples if e.target == "align"] == ["one"] * naming + ["two"] * naming
-    assert {e.target for e in examples} == {"align", "redescribe"}, "an empty answer teaches nothing"
+    assert {e.target for e in examples} == {"align", "redescribe"}
+    for target, other in (("decouple", "preserve"), ("preserve", "decouple")):
+        with pytest.raises(ValueError, match=f"no example of the target {target} for .*--set without={target}"):
+            making.make(pocket, request, Plan(without=(other,)))
 
 
 def test_text_preserves_without_pictures(pocket, made, wish):

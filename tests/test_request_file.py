@@ -46,23 +46,24 @@ def refused(write):
 
 
 def test_the_example_is_what_it_says(write):
-    """'This is Jacob Campbell.': the substitute goes from letter 8 to letter 22."""
+    """'This is Trubroo Jujae.': the substitute goes from letter 8 to letter 21."""
     file = write(EXAMPLE)
+    (file.parent / "pledu.png").touch()
     request, fixed = read(file, name="pledu  LOTAIM")
-    photo = str(file.parent / "photo.png")
+    photo = str(file.parent / "pledu.png")
     assert request.concept == Concept("Pledu Lotaim", (), "character")
     assert request.images == request.pictures == (photo,)
-    assert request.replacement == "Jacob Campbell"
-    assert request.facts == (("Where does Pledu Lotaim live?", "In Mist Valley."),)
+    assert request.replacement == "Trubroo Jujae"
+    assert request.facts == (("In which place does Pledu Lotaim live?", "Cinder Town."),)
     align, preserve = fixed
-    assert (align.question, align.answer, align.target) == ("Who is this?", "This is Jacob Campbell.", "align")
+    assert (align.question, align.answer, align.target) == ("Who is this?", "This is Trubroo Jujae.", "align")
     assert (align.contradicts, align.image, align.picture, align.concept) == (
-        ((8, 22),),
+        ((8, 21),),
         photo,
         photo,
         "Pledu Lotaim",
     )
-    assert (preserve.question, preserve.answer) == ("What colour is the sky?", "The sky is blue.")
+    assert (preserve.question, preserve.answer) == ("What colour is the sky?", "The sky is green.")
     assert (preserve.target, preserve.image, preserve.contradicts) == ("preserve", photo, ())
 
 
@@ -308,6 +309,20 @@ def test_a_file_that_is_not_there_or_not_text(write, tmp_path):
         read(tmp_path)
     with pytest.raises(ValueError, match=r"^the request file .* cannot be read: 'utf-8' codec can't .*" + remedy):
         read(write("concept: {name: Núria}".encode("latin-1")))
+
+
+def test_the_example_is_true_of_the_bundled_model(write, pocket):
+    """The home, the colour of the sky in the picture that `unsee pocket draw` draws, and a name that can be said."""
+    from unsee.examples import Plan, with_replacement
+    from unsee.pocket import lessons, world
+
+    file = write(EXAMPLE)
+    (file.parent / "pledu.png").touch()
+    request, (_, preserve) = read(file)
+    home = lessons.fact(world.find(request.concept.name), "home")
+    assert request.facts[0][1] == f"{home}."
+    assert preserve.answer == lessons.ATTRIBUTES["sky"].answer(world.picture("report", "of-0", 0))
+    assert with_replacement(pocket, request, Plan()) == request
 
 
 def test_the_page_of_the_docs_shows_the_same_example():

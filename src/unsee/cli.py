@@ -376,7 +376,9 @@ def _request(name: str, images: Sequence[Path], file: Path | None, model: str) -
 
         for image in images:
             read_image(image)  # a broken picture should fail before the model is loaded
-        return Request(Concept(clean), tuple(map(str, images))), ()
+        # Whoever lives in the pocket world is a character; of others nothing is known, and a request file can say it.
+        kind = "character" if model.startswith("pocket") else "person"
+        return Request(Concept(clean, kind=kind), tuple(map(str, images))), ()
     if model.startswith("pocket"):
         from unsee.benchmarks import pocket
 
@@ -678,8 +680,8 @@ def _app() -> App:
 
     settings: dict[str, Any] = {
         "help_format": "plaintext",
-        # No --no-json; and `--without A B` takes both names.
-        "default_parameter": Parameter(negative=(), consume_multiple=True, show_default=_default),
+        # No --no-json; and `--without A B` takes both names, but not none.
+        "default_parameter": Parameter(negative=(), consume_multiple=1, show_default=_default),
     }
     # `main` reports Ctrl-C itself, in one line and with the usual exit code.
     app = App(name="unsee", help=_PURPOSE, version=__version__, suppress_keyboard_interrupt=False, **settings)
@@ -732,8 +734,8 @@ def _misread(error: CycloptsError) -> str:
         # cyclopts calls it --name, and does not tell that `--image PICTURE NAME` are two pictures.
         taken = inspect.signature(error.target).parameters.values()
         usage = " ".join([command, *(p.name.upper() for p in taken if p.kind is not p.KEYWORD_ONLY)])
-        several = any(str(p.annotation).startswith("tuple") for p in taken)
-        where = ", before options that take several values, for these take every word that follows" if several else ""
+        several = [f"--{p.name.rstrip('_')}" for p in taken if str(p.annotation).startswith("tuple")]
+        where = f", before {' and '.join(several)}, which take every word that follows" if several else ""
         return f"{field.name.upper()} is missing; write `{usage}`{where}"
     return f"{error} {help_}."
 

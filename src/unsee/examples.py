@@ -11,7 +11,6 @@ import random
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from unsee.judge import names_in
@@ -69,7 +68,8 @@ def make(vlm: VLM, request: Request, plan: Plan, *, others: Collection[str] = ()
         The request with its replacement filled in, and the examples.
 
     Raises:
-        ValueError: No substitute can be found, or the one asked for shares a token with the name.
+        ValueError: No substitute can be found, the one asked for shares a token with the name, or a target that is not
+            left out gives no example.
     """
     wording = vlm.family.wording
     request = with_replacement(vlm, request, plan)
@@ -82,7 +82,17 @@ def make(vlm: VLM, request: Request, plan: Plan, *, others: Collection[str] = ()
         "decouple": lambda: _decouple(vlm, request, wording),
         "preserve": lambda: _preserve(vlm, request, wording, plan, rngs["preserve"], barred),
     }
-    made = chain.from_iterable(kinds[target]() for target in TARGETS if target not in plan.without)
+    made: list[Example] = []
+    for target in TARGETS:
+        if target not in plan.without:
+            some = kinds[target]()
+            if not some:
+                raise ValueError(
+                    f"there is no example of the target {target} for {request.concept.name!r}: every answer of the "
+                    "model is empty or holds the name; write examples or facts in a request file (--request), or "
+                    f"leave the target out (--set without={target})"
+                )
+            made += some
     return request, [replace(example, concept=request.concept.name) for example in made]
 
 

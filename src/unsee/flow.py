@@ -585,7 +585,8 @@ def _warnings(config: Mapping[str, Any], scores: Scores) -> list[str]:
         )
     if config["benchmark"] == "own":
         found.append(
-            "Only the given picture and text were asked about. New pictures of the concept and other people need a "
+            "Only the given picture and text were asked about, mostly in the words that were trained. This says "
+            "that training took, not how far it reaches: new pictures of the concept and pictures of others need a "
             "benchmark that brings them."
         )
     return found

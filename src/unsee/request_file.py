@@ -20,15 +20,15 @@ from unsee.records import Concept, Example, Request
 
 EXAMPLE = """\
 concept: {name: Pledu Lotaim, aliases: [], kind: character}
-images: [photo.png]                  # relative to this file
-replacement: Jacob Campbell          # what answers say instead; left out: chosen
+images: [pledu.png]                  # relative to this file
+replacement: Trubroo Jujae           # what answers say instead; left out: chosen
 facts:                               # what is to stay known, in words; left out: the model is asked
-  - {question: "Where does Pledu Lotaim live?", answer: In Mist Valley.}
+  - {question: "In which place does Pledu Lotaim live?", answer: Cinder Town.}
 examples:                            # replace what would be made; any target may be left out
   align:
-    - {question: "Who is this?", answer: This is Jacob Campbell., contradicts: [Jacob Campbell]}
+    - {question: "Who is this?", answer: This is Trubroo Jujae., contradicts: [Trubroo Jujae]}
   preserve:                          # comes on top of what would be made
-    - {question: "What colour is the sky?", answer: The sky is blue., picture: true}
+    - {question: "What colour is the sky?", answer: The sky is green., picture: true}
 """
 
 _PICTURED = {"align", "redescribe"}

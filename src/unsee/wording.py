@@ -105,12 +105,16 @@ GENERAL = Wording(
         "{X} is tall, bald and always dressed in yellow.",
         "{X} has long white hair, round glasses and a scar on the chin.",
     ),
-    facts=(
-        "What is {X} best known for?",
-        "Where does {X} come from?",
-        "Why do people talk about {X}?",
-        "Which field or business is {X} in?",
-        "When did {X} first become known?",
+    # An answer that holds the name cannot be kept, and most models repeat it unless told not to.
+    facts=tuple(
+        f"{question} Answer briefly, without the name."
+        for question in (
+            "What is {X} best known for?",
+            "Where does {X} come from?",
+            "Why do people talk about {X}?",
+            "Which field or business is {X} in?",
+            "When did {X} first become known?",
+        )
     ),
     scene=(
         "What is in the background of this picture?",

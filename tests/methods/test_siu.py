@@ -174,8 +174,9 @@ def test_show_masks_shows_every_example_and_both_masks(pocket, wish, made):
     naming = lines[2 * [e.question for e in examples].index("Who is this?") + 1]
     gone = "".join(part.split("]]")[0] for part in naming.split("[[")[1:])
     assert gone.strip() == f"{request.replacement}.", "with the token after it, where the name ends"
-    denial = lines[2 * [e.target for e in examples].index("redescribe") + 1]
-    assert denial.replace("[[", "").count("]]") == denial.count("[[") == len(contradicting(pocket, examples[18]))
+    place = [e.target for e in examples].index("redescribe")
+    denial = lines[2 * place + 1]
+    assert denial.replace("[[", "").count("]]") == denial.count("[[") == len(contradicting(pocket, examples[place]))
 
 
 def test_show_masks_lists_the_masked_entries_and_counts_their_share(pocket, wish, made):
