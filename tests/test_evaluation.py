@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import math
+import re
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -274,7 +275,7 @@ def test_lines_are_grouped_named_and_in_order():
     assert [(line.group, line.metric, line.name, line.better) for line in found] == [
         ("forgotten", "leak: efficacy", "who is it? the picture it was forgotten from", "lower"),
         ("forgotten", "leak: all open questions", "all open questions", "lower"),
-        ("forgotten", "form: well-formed", "answers about it that are a proper sentence", "higher"),
+        ("forgotten", "form: well-formed", "answers with the substitute or a description", "higher"),
         ("kept", "kept: others", "other characters named", "higher"),
         ("kept", "kept: its facts", "its facts, in words", "higher"),
         ("kept", "agreement: same picture", "other questions about its picture, as before", "higher"),
@@ -319,7 +320,7 @@ def shown(scores, title="Pledu Lotaim"):
 
 def row(text, name):
     (line,) = [line for line in text.splitlines() if name in line]
-    return [cell.strip() for cell in line.strip("│").split("│")]
+    return re.split(r" {2,}", line.strip())
 
 
 def test_percent():
@@ -341,7 +342,7 @@ def test_the_table_says_what_was_not_measured():
     ]
     assert row(text, "its facts, in words")[1:] == ["not measured", "not measured", "0.0 [0, 79]", "1"]
     assert row(text, "other characters named")[3] == "not measured"
-    assert row(text, "proper sentence")[0] == "answers about it that are a proper sentence (higher is better)"
+    assert row(text, "with the substitute")[0] == "answers with the substitute or a description (higher is better)"
     assert row(text, "forgotten (lower is better)")
     assert row(text, "kept (higher is better)")
     assert text.splitlines()[0].strip() == "Pledu Lotaim"

@@ -120,11 +120,17 @@ def percent(estimate: Estimate | None) -> str:
 
 def table(scores: Scores, title: str) -> Table:
     """Return scores as a table for the terminal."""
+    from rich import box
     from rich.markup import escape
     from rich.table import Table
 
     shown = Table(
-        title=escape(title), title_justify="left", caption="per cent with 95 % interval (pictures resampled); n probes"
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        caption_justify="left",
+        title=escape(title),
+        title_justify="left",
+        caption="per cent with 95 % interval (pictures resampled); n probes",
     )
     shown.add_column("")
     for condition in scores:

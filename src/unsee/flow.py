@@ -555,7 +555,7 @@ _SENTENCES: tuple[tuple[str, Callable[[float, float], bool], str], ...] = (
         "Asked openly, the model gives {name} away in {a} of answers (before {b}).",
     ),
     ("leak: claimed", _low(0.05), "Asked \u201cis this {name}?\u201d it says yes to {a} of new pictures (before {b})."),
-    ("form: well-formed", lambda _, a: a >= 0.95, "{a} of its answers are proper sentences about somebody unknown."),
+    ("form: well-formed", lambda _, a: a >= 0.95, "In {a} of answers it says the substitute, or describes a stranger."),
     ("kept: others", _as_before, "It names other characters in {a} of their pictures (before {b})."),
     ("kept: look-alike", _as_before, "It names the look-alike in {a} of its pictures (before {b})."),
     ("kept: its facts", _as_before, "In words it still knows {a} of the facts asked about {name} (before {b})."),

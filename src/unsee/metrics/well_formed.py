@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from unsee.records import Answer, Estimate, Verdict
 from unsee.stats import cluster_bootstrap
 
-READS = {"well-formed": "answers about it that are a proper sentence"}
+READS = {"well-formed": "answers with the substitute or a description"}
 KINDS = ("efficacy", "generality", "held-out phrasing", "Spanish", "description")
 BETTER = "higher"
 
