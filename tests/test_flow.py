@@ -224,7 +224,7 @@ def test_force_makes_the_run_again_and_keeps_the_picture_only_when_asked(command
 def test_a_complete_run_is_left_alone(command, copy, trained, known):
     before = contents(copy)
     assert refused(*command(copy)) == (
-        f"{copy} holds a complete run; see it with `unsee score {copy}`, name another folder with --out, or make this "
+        f"{copy} holds a complete run; its page is {copy}/report.html, name another folder with --out, or make this "
         "one again with --force"
     )
     said = refused(*command(copy, "--seed", 1))
@@ -537,7 +537,8 @@ def test_the_edit_works_without_us(made, command, pocket):
     turns = [(command.photo, question) for question in QUESTIONS]
     with pocket.using(made.folder / "edit"):
         expected = pocket.generate(turns)
-    assert all(after != before for after, before in zip(expected, pocket.generate(turns), strict=True))
+    changed = [after != before for after, before in zip(expected, pocket.generate(turns), strict=True)]
+    assert sum(changed) > 1, "an edit that changes next to nothing shows nothing"
     told = json.dumps([str(known()["pocket"]), str(made.folder / "edit"), str(command.photo), QUESTIONS])
     done = subprocess.run([sys.executable, "-c", PLAIN, told], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

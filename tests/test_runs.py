@@ -94,7 +94,7 @@ def test_a_complete_run_is_not_made_twice(tmp_path):
     with pytest.raises(FileExistsError) as caught, runs.start(folder, CONFIG):
         pass
     assert str(caught.value) == (
-        f"{folder} holds a complete run; see it with `unsee score {folder}`, name another folder with --out, or make "
+        f"{folder} holds a complete run; its page is {folder}/report.html, name another folder with --out, or make "
         "this one again with --force"
     )
     said = r"complete run with other settings \(seed is 0 there and 1 here\)"

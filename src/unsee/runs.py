@@ -283,7 +283,7 @@ def _may_go_on(run: Run, settings: Mapping[str, Any], fingerprint: str, *, force
     other = "" if same else f" with other settings ({_difference(there.get('config'), settings)})"
     if run.complete:
         raise FileExistsError(
-            f"{run.folder} holds a complete run{other}; see it with `unsee score {run.folder}`, name another folder "
+            f"{run.folder} holds a complete run{other}; its page is {run.folder}/report.html, name another folder "
             "with --out, or make this one again with --force"
         )
     raise FileExistsError(
