@@ -138,7 +138,7 @@ def forget(
     plugin = plugins.load("methods", method)
     config = plugin.Config() if config is None else config
     benchmark = benchmark or _fitting_benchmark(vlm, request)
-    oracle = _fitting_oracle(vlm, request) if oracle is None else (None if str(oracle) == "none" else oracle)
+    oracle = _chosen_oracle(vlm, request, oracle)
     # What cannot be met is refused before anything is asked, trained or written.
     bench = None if benchmark == "none" else plugins.load("benchmarks", benchmark)
     preflighted = preflight(vlm, request)
@@ -206,7 +206,7 @@ def evaluate(
 
     vlm = vlm if isinstance(vlm, VLM) else VLM.load(vlm)
     probes = plugins.load("benchmarks", benchmark or _fitting_benchmark(vlm, request)).probes(request)
-    oracle = _fitting_oracle(vlm, request) if oracle is None else (None if str(oracle) == "none" else oracle)
+    oracle = _chosen_oracle(vlm, request, oracle)
     answers = {"before": evaluation.ask(vlm, probes, progress=progress)}
     if edit is not None:
         answers["after"] = evaluation.ask(vlm, probes, edit, progress=progress)
@@ -458,9 +458,12 @@ def _fitting_benchmark(vlm: VLM, request: Request) -> str:
     return "pocket" if vlm.family.name == "pocket" and _in_pocket(request) is not None else "own"
 
 
-def _fitting_oracle(vlm: VLM, request: Request) -> str | None:
+def _chosen_oracle(vlm: VLM, request: Request, wanted: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:
+    """Return the oracle that was asked for, none if it was "none", and the one that fits if nothing was said."""
     from unsee.pocket import world
 
+    if wanted is not None:
+        return None if str(wanted) == "none" else wanted
     return "pocket-oracle" if vlm.name == "pocket" and _in_pocket(request) in world.BENCH else None
 
 

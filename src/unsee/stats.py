@@ -90,6 +90,14 @@ def cluster_bootstrap(
     )
 
 
+def mean_of(marks: Sequence[tuple[float, Hashable]], *, bounds: tuple[float, float] | None = None) -> Estimate:
+    """Return the `cluster_bootstrap` of (value, cluster) pairs, or that nothing was measured where there are none."""
+    if not marks:
+        return Estimate.nothing()
+    values, clusters = zip(*marks, strict=True)
+    return cluster_bootstrap(values, clusters, bounds=bounds)
+
+
 def two_level_bootstrap(
     values: Sequence[float],
     concepts: Sequence[Hashable],

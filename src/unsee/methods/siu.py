@@ -150,10 +150,7 @@ def unlearn(
         start: The edit that a sequence of requests continues from; it is part of the teacher.
         log: Takes down examples and losses.
     """
-    if start is not None:
-        with vlm.using(start):
-            requests, made = examples(vlm, requests, retain, config)
-    else:
+    with vlm.using(start):
         requests, made = examples(vlm, requests, retain, config)
     keep = kept_vocabulary(vlm, requests, made, config.mask_vocabulary)
     return fit(vlm, made, loss(config, keep), config.schedule(vlm), start=start, log=log)

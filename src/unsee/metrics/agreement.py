@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from unsee.judge import UNSPACED
 from unsee.records import Answer, Estimate, Verdict
-from unsee.stats import cluster_bootstrap
+from unsee.stats import mean_of
 
 READS = {
     "same picture": "other questions about its picture, as before",
@@ -47,7 +47,6 @@ def measure(
     found = {}
     for kind in READS:
         some = [a for a in after if a.probe.kind == kind and a.probe.id in old]
-        values = [agree(old[a.probe.id], a.text) for a in some]
-        clusters = [a.probe.cluster for a in some]
-        found[f"agreement: {kind}"] = cluster_bootstrap(values, clusters, bounds=(0, 1)) if some else Estimate.nothing()
+        marks = [(agree(old[a.probe.id], a.text), a.probe.cluster) for a in some]
+        found[f"agreement: {kind}"] = mean_of(marks, bounds=(0, 1))
     return found

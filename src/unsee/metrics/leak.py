@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from unsee.judge import names_in, right
 from unsee.records import Answer, Estimate, Verdict
-from unsee.stats import cluster_bootstrap
+from unsee.stats import mean_of
 
 OPEN = {
     "efficacy": "who is it? the picture it was forgotten from",
@@ -44,8 +44,5 @@ def measure(
     groups = {kind: [a for a in after if a.probe.kind == kind] for kind in READS}
     groups["all open questions"] = [a for a in after if a.probe.kind in OPEN]
     return {
-        f"leak: {kind}": cluster_bootstrap([float(leaks(a)) for a in some], [a.probe.cluster for a in some])
-        if some
-        else Estimate.nothing()
-        for kind, some in groups.items()
+        f"leak: {kind}": mean_of([(float(leaks(a)), a.probe.cluster) for a in some]) for kind, some in groups.items()
     }

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 from unsee.records import Answer, Estimate, Verdict
-from unsee.stats import cluster_bootstrap
+from unsee.stats import mean_of
 
 READS = {"well-formed": "answers with the substitute or a description"}
 KINDS = ("efficacy", "generality", "held-out phrasing", "Spanish", "description")
@@ -26,6 +26,4 @@ def measure(
     """Return the share of well-formed answers."""
     clusters = {a.probe.id: a.probe.cluster for a in after}
     mine = [v for v in verdicts or () if v.name == "well-formed" and v.probe in clusters and not math.isnan(v.value)]
-    if not mine:
-        return {"form: well-formed": Estimate.nothing()}
-    return {"form: well-formed": cluster_bootstrap([v.value for v in mine], [clusters[v.probe] for v in mine])}
+    return {"form: well-formed": mean_of([(v.value, clusters[v.probe]) for v in mine])}
