@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from unsee import losses
 from unsee.losses import answer_cross_entropy, dual_masked_kl, released_kl
 
 B, T, V = 3, 5, 7
@@ -401,3 +402,26 @@ def test_what_cannot_be_is_refused(call, message):
     with pytest.raises(ValueError) as error:
         call()
     assert message in str(error.value)
+
+
+# --- In chunks -------------------------------------------------------------------------------------------------------
+
+
+@BOTH
+def test_a_loss_in_chunks_is_the_loss(monkeypatch, renormalise):
+    """Looked at two rows at a time: the same value and the same gradient, with less kept for it."""
+    logits, reference, masks = sample(3)
+    labels = torch.randint(0, V, (B, T), generator=torch.Generator().manual_seed(1))
+    calls = []
+    kept = torch.Tensor.log_softmax
+    monkeypatch.setattr(torch.Tensor, "log_softmax", lambda self, dim: calls.append(len(self)) or kept(self, dim))
+    found = []
+    for chunk in (losses._CHUNK, 2 * V):
+        monkeypatch.setattr(losses, "_CHUNK", chunk)
+        calls.clear()
+        own = logits.clone().requires_grad_()
+        value = dual_masked_kl(own, reference, **masks, renormalise=renormalise)
+        value = value + answer_cross_entropy(own, labels, answer=masks["answer"])
+        found.append((value.detach(), torch.autograd.grad(value, own)[0], max(calls)))
+    assert found[1][2] == 2 < found[0][2]
+    torch.testing.assert_close(found[1][:2], found[0][:2], rtol=1e-12, atol=1e-14)

@@ -145,7 +145,7 @@ def marked(vlm, answer, *parts, whole=False):
     example = Example("Who is this?", answer, "align", contradicts=spans)
     batch = vlm.encode([example], with_answers=True)
     ids = batch["input_ids"][batch["answer"]].tolist()
-    mask = train.contradicting(vlm, example)
+    mask = train.contradicting(vlm, example, ids)
     assert mask.shape == (len(ids),)
     assert mask.dtype == torch.bool
     return vlm.tokenizer.decode([i for i, gone in zip(ids, mask.tolist(), strict=True) if gone]), mask.tolist()
@@ -191,13 +191,13 @@ def test_every_part_of_a_character_contradicts_with_it(tiny, answer, name):
 
 def test_the_teacher_is_the_base_or_the_edit_one_starts_from(tiny, examples, loud_edit):
     for start in (None, loud_edit):
-        teacher = train.teacher_logits(tiny, examples, start)
+        teacher = train.teacher_logits(tiny, tiny.prepare(examples), start)
         for example, logits in zip(examples, teacher, strict=True):
             with tiny.using(start), torch.no_grad():
                 own = tiny.answer_logits(tiny.encode([example], with_answers=True))
             assert_close(logits, own.logits, rtol=0, atol=1e-3)
             assert not logits.requires_grad
-    assert (train.teacher_logits(tiny, examples[:1], None)[0] - teacher[0]).abs().max() > 0.1
+    assert (train.teacher_logits(tiny, tiny.prepare(examples[:1]), None)[0] - teacher[0]).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("with_edit", [False, True])
@@ -218,8 +218,9 @@ def test_training_starts_where_the_teacher_is_and_rows_stay_together(tiny, examp
     for i, example in enumerate(examples):
         mine = first.example == i
         batch = tiny.encode([example], with_answers=True)
-        assert first.ids[mine].tolist() == batch["input_ids"][batch["answer"]].tolist()
-        assert first.contradicts[mine].tolist() == train.contradicting(tiny, example).tolist()
+        ids = batch["input_ids"][batch["answer"]].tolist()
+        assert first.ids[mine].tolist() == ids
+        assert first.contradicts[mine].tolist() == train.contradicting(tiny, example, ids).tolist()
 
 
 # --- Fitting ---------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,12 +23,21 @@ Scores = dict[str, dict[str, Estimate]]
 """Condition ("before", "after", "oracle") -> metric -> estimate."""
 
 
+NEEDS = {"generate": "text", "choose": "logprob", "score": "logprob", "next": "distribution"}
+"""What a respondent must be able to tell for each way of asking."""
+
+
 def ask(
-    vlm: VLM, probes: Sequence[Probe], edit: Edit | str | os.PathLike[str] | None = None, *, progress: bool = False
+    vlm: VLM,
+    probes: Sequence[Probe],
+    edit: Edit | str | os.PathLike[str] | None = None,
+    *,
+    progress: bool = False,
+    keep: Callable[[Sequence[Answer]], None] | None = None,
 ) -> list[Answer]:
-    """Ask a model all probes, with an edit or as it is."""
+    """Ask a model all probes, with an edit or as it is; `keep` is told of answers as they come."""
     with vlm.using(edit):
-        return vlm.answer(probes, progress=progress)
+        return vlm.answer(probes, progress=progress, keep=keep)
 
 
 def verdicts_on(answers: Iterable[Answer], wording: Wording, replacement: str | None) -> list[Verdict]:

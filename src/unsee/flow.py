@@ -236,6 +236,15 @@ class _Memory:
     def write_lines(self, name: str, records: Any) -> None:
         self._kept[name] = list(records)
 
+    def append_lines(self, name: str, records: Any) -> None:
+        pass
+
+    def read_whole_lines(self, name: str) -> Any:
+        return []
+
+    def remove(self, name: str) -> None:
+        pass
+
     def read_json(self, name: str) -> Any:
         return self._kept[name]
 
@@ -287,12 +296,22 @@ def _unlearn(
 
 
 def _asked(run: Any, condition: str, vlm: Any, probes: Sequence[Probe], edit: Edit | None, progress: bool) -> Any:
-    name = f"answers/{condition}.jsonl"
-    if not run.has(name):
-        found = evaluation.ask(vlm, probes, edit, progress=progress)
-        run.write_lines(name, [answer.to_dict() for answer in found])
-        return found
-    return [Answer.from_dict(record) for record in run.read_lines(name)]
+    """Return the answers of a condition; those that an earlier, killed run kept are not asked for again."""
+    name, part = f"answers/{condition}.jsonl", f"answers/{condition}.part"
+    if run.has(name):
+        run.remove(part)
+        return [Answer.from_dict(record) for record in run.read_lines(name)]
+    found = {answer.probe.id: answer for answer in map(Answer.from_dict, run.read_whole_lines(part))}
+
+    def keep(answers: Sequence[Answer]) -> None:
+        run.append_lines(part, [answer.to_dict() for answer in answers])
+
+    left = [probe for probe in probes if probe.id not in found]
+    found |= {a.probe.id: a for a in evaluation.ask(vlm, left, edit, progress=progress, keep=keep)}
+    answers = [found[probe.id] for probe in probes]
+    run.write_lines(name, [answer.to_dict() for answer in answers])
+    run.remove(part)
+    return answers
 
 
 def _score(run: Any, answers: Mapping[str, Sequence[Answer]], wording: Any, replacement: str | None) -> Scores:

@@ -13,10 +13,12 @@ and p the model being tuned.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 
 def dual_masked_kl(
@@ -91,7 +93,11 @@ def answer_cross_entropy(logits: Tensor, labels: Tensor, *, answer: Tensor) -> T
     if bool((stray := (chosen < 0) | (chosen >= vocabulary)).any()):
         bad = int(chosen[stray][0])
         raise ValueError(f"labels has {bad} where answer is True; give ids from 0 to {vocabulary - 1}, or unmark it")
-    return functional.cross_entropy(logits[answer].to(_precision(logits)), chosen)
+
+    def some(logits: Tensor, ids: Tensor) -> Tensor:
+        return functional.cross_entropy(logits.to(_precision(logits)), ids, reduction="sum")
+
+    return _in_chunks(some, vocabulary, logits[answer], chosen) / len(chosen)
 
 
 def released_kl(logits: Tensor, reference_logits: Tensor, *, tokens: Tensor, keep_vocabulary: Tensor) -> Tensor:
@@ -128,16 +134,32 @@ def _masked_sum(logits: Tensor, reference: Tensor, chosen: Tensor, keep: Tensor,
     """Sum of p0 log(p0/p) over the chosen positions `[B, T]` and the kept vocabulary."""
     keep = keep.expand(len(logits), -1)
     chosen = chosen & keep.any(-1)[:, None]  # no distribution can be normalised over nothing
-    masked = ~keep[chosen.nonzero()[:, 0]]
     precision = _precision(logits, reference)
-    tuned, frozen = logits[chosen].to(precision), reference.detach()[chosen].to(precision)
-    if renormalise:
-        tuned, frozen = tuned.masked_fill(masked, -math.inf), frozen.masked_fill(masked, -math.inf)
-    log_p, log_p0 = tuned.log_softmax(-1), frozen.log_softmax(-1)
-    # -inf by name, for a row of nothing else has a softmax of NaN.
-    p0 = log_p0.exp().masked_fill(masked | (frozen == -math.inf), 0)
-    # 0 log 0 = 0: the logarithms may be infinite where p0 is 0, and 0 times infinity would be NaN.
-    return (p0 * (log_p0 - log_p).masked_fill(p0 == 0, 0)).sum()
+
+    def some(logits: Tensor, reference: Tensor, rows: Tensor) -> Tensor:
+        masked = ~keep[rows]
+        tuned, frozen = logits.to(precision), reference.to(precision)
+        if renormalise:
+            tuned, frozen = tuned.masked_fill(masked, -math.inf), frozen.masked_fill(masked, -math.inf)
+        log_p, log_p0 = tuned.log_softmax(-1), frozen.log_softmax(-1)
+        # -inf by name, for a row of nothing else has a softmax of NaN.
+        p0 = log_p0.exp().masked_fill(masked | (frozen == -math.inf), 0)
+        # 0 log 0 = 0: the logarithms may be infinite where p0 is 0, and 0 times infinity would be NaN.
+        return (p0 * (log_p0 - log_p).masked_fill(p0 == 0, 0)).sum()
+
+    return _in_chunks(some, logits.shape[-1], logits[chosen], reference.detach()[chosen], chosen.nonzero()[:, 0])
+
+
+_CHUNK = 1 << 24  # logits that are looked at together: 64 MiB in float32, of which a loss needs a handful
+
+
+def _in_chunks(some: Callable[..., Tensor], vocabulary: int, *rows: Tensor) -> Tensor:
+    """Sum a loss over chunks of rows; with several, what each needs for its gradient is computed again backwards."""
+    size = max(1, _CHUNK // vocabulary)
+    if len(rows[0]) <= size:
+        return some(*rows)
+    parts = zip(*(row.split(size) for row in rows), strict=True)
+    return torch.stack([checkpoint(some, *part, use_reentrant=False) for part in parts]).sum()
 
 
 def _precision(*logits: Tensor) -> torch.dtype:

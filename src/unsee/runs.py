@@ -29,7 +29,7 @@ _EDIT, _ANSWERS = "edit", "answers"
 # All that a run consists of, as patterns for `re`. `force` removes these and nothing else.
 _NAMES = (
     *(r"config\.json", r"complete\.json", r"request\.json", r"preflight\.json", r"examples\.jsonl"),
-    *(r"training\.jsonl", r"training\.json", r"edit", r"answers/[\w-]+\.jsonl", r"verdicts\.jsonl"),
+    *(r"training\.jsonl", r"training\.json", r"edit", r"answers/[\w-]+\.(jsonl|part)", r"verdicts\.jsonl"),
     *(r"scores\.json", r"facts\.json", r"report\.html", r"picture-[\w-]+\.png"),
 )
 _NAME = re.compile("|".join(_NAMES))
@@ -95,6 +95,29 @@ class Run:
         """
         lines = [_dumps(f"{name}, line {n},", dict(record)) for n, record in enumerate(records, 1)]
         self.write_text(name, "".join(line + "\n" for line in lines))
+
+    def append_lines(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
+        """Add records to a file that grows; its last line may be cut off if the process is killed meanwhile."""
+        lines = [_dumps(f"{name}, a line to come,", dict(record)) + "\n" for record in records]
+        path = self.path(name)
+        with explained(f"cannot write {path}"):
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            with open(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "ab") as writer:
+                writer.write("".join(lines).encode("utf-8", "backslashreplace"))
+
+    def read_whole_lines(self, name: str) -> list[dict[str, Any]]:
+        """Read what `append_lines` wrote, without a last line that was cut off, which is removed."""
+        if not self.has(name):
+            return []
+        data = self.path(name).read_bytes()
+        whole = data[: data.rfind(b"\n") + 1]
+        if whole != data:
+            self.write_bytes(name, whole)
+        return self.read_lines(name)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        self.path(name).unlink(missing_ok=True)
 
     def read_json(self, name: str) -> Any:
         """Read what `write_json` wrote.

@@ -18,7 +18,7 @@ from torch import Tensor
 from unsee.edits import Edit
 from unsee.examples import by_target
 from unsee.records import Example
-from unsee.vlm import VLM, AnswerLogits
+from unsee.vlm import VLM, AnswerLogits, Prepared
 
 # How many examples of each group a step sees, where a method does not draw its batches from all of them alike.
 PER_STEP: Mapping[str, int] = {"align": 10, "redescribe": 6, "decouple": 2, "preserve": 4, "preserve image": 3}
@@ -147,8 +147,6 @@ def fit(
         raise ValueError("there is nothing to train on: every target is left out or gave no example")
     if log:
         log.examples(examples)
-    teacher = teacher_logits(vlm, examples, start)
-    masks = [contradicting(vlm, example) for example in examples]
     batches = _batches(examples, schedule)
     edit = start
     if edit is None or edit.config is None:  # weight deltas alone hold nothing to be trained
@@ -158,13 +156,17 @@ def fit(
             deltas=deltas,
         )
     with vlm.using(edit), torch.random.fork_rng():
+        prepared = vlm.prepare(examples)
+        teacher = teacher_logits(vlm, prepared, start)
+        told = [ids[answer].tolist() for ids, answer in zip(prepared.ids, prepared.answers, strict=True)]
+        masks = [contradicting(vlm, example, ids) for example, ids in zip(examples, told, strict=True)]
         torch.manual_seed(schedule.seed)
         vlm.drop_out()
         parameters = list(vlm.edit_parameters().values())
         optimiser = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=0.0)
         for step in range(schedule.steps):
             chosen = next(batches)
-            parts = loss(_tokens(vlm, examples, chosen, teacher, masks))
+            parts = loss(_tokens(vlm.run(prepared, chosen), chosen, teacher, masks))
             values = parts.values()
             if not math.isfinite(values["loss"]):
                 raise FloatingPointError(
@@ -202,48 +204,35 @@ def _batches(examples: Sequence[Example], schedule: Schedule) -> Iterator[list[i
 
 
 def _tokens(
-    vlm: VLM, examples: Sequence[Example], chosen: Sequence[int], teacher: Sequence[Tensor], masks: Sequence[Tensor]
+    current: AnswerLogits, chosen: Sequence[int], teacher: Sequence[Tensor], masks: Sequence[Tensor]
 ) -> Tokens:
-    parts: list[AnswerLogits] = []
-    order: list[int] = []
-    for pictured in (True, False):  # not every processor takes turns with and without a picture together
-        mine = [i for i in chosen if (examples[i].image is not None) == pictured]
-        if mine:
-            parts.append(vlm.answer_logits(vlm.encode([examples[i] for i in mine], with_answers=True)))
-            order += mine
-    which = [torch.tensor(order[:0], dtype=torch.long)]
-    first = 0
-    for part in parts:
-        rows = int(part.rows.max()) + 1
-        which.append(torch.tensor(order[first : first + rows])[part.rows.cpu()])
-        first += rows
+    order = [chosen[place] for place in current.rows.unique_consecutive().tolist()]
+    device = current.logits.device
     return Tokens(
-        logits=torch.cat([part.logits for part in parts]).float(),
-        ids=torch.cat([part.ids for part in parts]),
-        teacher=torch.cat([teacher[i] for i in order]).to(vlm.device).float(),
-        contradicts=torch.cat([masks[i] for i in order]).to(vlm.device),
-        ends=torch.cat([ends(masks[i]) for i in order]).to(vlm.device),
-        example=torch.cat(which).to(vlm.device),
+        logits=current.logits,
+        ids=current.ids,
+        teacher=torch.cat([teacher[i] for i in order]).to(device),
+        contradicts=torch.cat([masks[i] for i in order]).to(device),
+        ends=torch.cat([ends(masks[i]) for i in order]).to(device),
+        example=torch.tensor(chosen, device=device)[current.rows],
     )
 
 
 @torch.no_grad()
-def teacher_logits(vlm: VLM, examples: Sequence[Example], start: Edit | None) -> list[Tensor]:
+def teacher_logits(vlm: VLM, prepared: Prepared, start: Edit | None) -> list[Tensor]:
     """Return the teacher's logits `[answer tokens, V]` for every example, on the CPU."""
-    found: list[Tensor] = [torch.empty(0)] * len(examples)
+    found: list[Tensor] = [torch.empty(0)] * len(prepared.turns)
     with vlm.using(start):
-        for pictured in (True, False):
-            mine = [i for i, example in enumerate(examples) if (example.image is not None) == pictured]
-            for at in range(0, len(mine), 16):
-                some = mine[at : at + 16]
-                part = vlm.answer_logits(vlm.encode([examples[i] for i in some], with_answers=True))
-                for row, i in enumerate(some):
-                    found[i] = part.logits[part.rows == row].cpu()
+        for at in range(0, len(found), 64):
+            some = range(at, min(at + 64, len(found)))
+            part = vlm.run(prepared, some)
+            for row, i in enumerate(some):
+                found[i] = part.logits[part.rows == row].cpu()
     return found
 
 
-def contradicting(vlm: VLM, example: Example) -> Tensor:
-    """Return which answer tokens of an example contradict what the model knows: `[answer tokens]` bool.
+def contradicting(vlm: VLM, example: Example, ids: Sequence[int]) -> Tensor:
+    """Return which of an example's answer tokens `ids` contradict what the model knows: `[answer tokens]` bool.
 
     A token counts if any of its characters does, or belongs to it in part (a character may be spread over several
     tokens). Where the whole answer contradicts, so does its end.
@@ -251,8 +240,6 @@ def contradicting(vlm: VLM, example: Example) -> Tensor:
     Raises:
         ValueError: Some of it contradicts, and the tokens do not give back the answer's text.
     """
-    batch = vlm.encode([example], with_answers=True)
-    ids = batch["input_ids"][batch["answer"]].tolist()
     texts = vlm.token_texts(ids)
     whole = "".join(texts)
     offset = whole.find(example.answer)

@@ -22,9 +22,10 @@ from typing import Any, NamedTuple
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor, nn
-from transformers import GenerationConfig
+from transformers import DynamicCache, GenerationConfig
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from unsee import edits
+from unsee import edits, packing
 from unsee.edits import Edit, Transform
 from unsee.models import Family, _files, family_for
 from unsee.records import Answer, Example, Probe
@@ -34,6 +35,8 @@ Picture = Image.Image | str | os.PathLike[str]
 
 Batch = dict[str, Tensor]
 """What a model's `forward` takes, plus the bool mask `answer`."""
+
+_Done = Callable[[Sequence[int], Sequence[Any]], None]  # is told which of the turns a batch held, and what came of them
 
 _ALL = frozenset({"text", "logprob", "distribution", "hidden", "gradient", "weights"})
 _TOP = 50  # how many next tokens an answer keeps; the rest is summed up in its tail
@@ -75,17 +78,39 @@ class TokenScores:
 
 
 class AnswerLogits(NamedTuple):
-    """The answer tokens of a batch, laid end to end: N tokens over a vocabulary of V.
+    """The answer tokens of some turns, laid end to end: N tokens over a vocabulary of V.
 
     Attributes:
         logits: `[N, V]`, differentiable; row i predicts `ids[i]`.
         ids: `[N]` token ids.
-        rows: `[N]` which turn of the batch each token belongs to, ascending.
+        rows: `[N]` which of the turns each token belongs to; those of one turn stand together, in their order.
     """
 
     logits: Tensor
     ids: Tensor
     rows: Tensor
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """Turns with answers, encoded once to be run many times (:meth:`VLM.prepare`, :meth:`VLM.run`).
+
+    Attributes:
+        turns: B turns.
+        ids: Token ids `[T_i]` of each, on the CPU, with the places of an image filled in.
+        answers: `[T_i]` bool, True at the answer of each.
+        pictures: Which of the distinct pictures each shows; None without one.
+        features: What the frozen vision tower and the projector make of each distinct picture; empty where the model's
+            family cannot take it, so that every run sees the pictures anew.
+        begins: How many tokens each has in common with all others that show its picture.
+    """
+
+    turns: tuple[Turn, ...]
+    ids: tuple[Tensor, ...]
+    answers: tuple[Tensor, ...]
+    pictures: tuple[int | None, ...]
+    features: tuple[Tensor, ...]
+    begins: tuple[int, ...]
 
 
 AnyTurn = Turn | Probe | Example | tuple[Picture | None, str] | tuple[Picture | None, str, str | None]
@@ -129,7 +154,10 @@ class VLM:
         self.tokenizer = processor.tokenizer
         self.family: Family = family_for(self.model.config)
         self._base: edits.Wiring | None = None
-        self._keeps_logits = "logits_to_keep" in inspect.signature(self.model.forward).parameters
+        takes = inspect.signature(self.model.forward).parameters
+        self._keeps_logits = "logits_to_keep" in takes
+        # Whether features of a picture can be computed apart and handed over, which all sharing of pictures rests on.
+        self._takes_features = self._keeps_logits and "mm_encoder_outputs" in takes
         self._special = frozenset(self.tokenizer.all_special_ids)
         self._stops = self._stop_ids()
         self._pad = self.tokenizer.pad_token_id
@@ -204,28 +232,36 @@ class VLM:
         return self._encode(_turns(turns), with_answers, "right" if with_answers else "left")
 
     def _encode(self, turns: Sequence[Turn], with_answers: bool, side: str) -> Batch:
+        prompts, texts = self._texts(turns, with_answers)
+        batch = self._processed(turns, texts, side)
+        mask = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
+        if with_answers:
+            for row, (prompt, text) in enumerate(zip(prompts, texts, strict=True)):
+                self._mark_answer(mask[row], batch["input_ids"][row], batch["attention_mask"][row], prompt, text)
+        return {**{key: self._moved(value) for key, value in batch.items()}, "answer": mask.to(self.device)}
+
+    def _texts(self, turns: Sequence[Turn], with_answers: bool) -> tuple[list[str], list[str]]:
+        """What the chat template makes of turns: up to the answer, and with it where answers are wanted."""
         if not turns:
             raise ValueError("there is nothing to encode: give at least one turn")
         if with_answers and (bare := next((turn for turn in turns if turn.answer is None), None)):
             raise ValueError(f"the question {bare.question!r} comes without an answer to score; give one")
         prompts = [self._text(turn, with_answer=False) for turn in turns]
-        texts = [self._text(turn, with_answer=True) for turn in turns] if with_answers else prompts
+        return prompts, [self._text(turn, with_answer=True) for turn in turns] if with_answers else prompts
+
+    def _processed(self, turns: Sequence[Turn], texts: Sequence[str], side: str) -> Batch:
+        """What the processor makes of the texts of turns and of their images, on the CPU."""
         images = _read_images(turns)
         flat = [image for one in images for image in one]
         batch = self.processor(
-            text=texts,
+            text=list(texts),
             images=(images if self.family.nested_images else flat) if flat else None,
             padding=True,
             padding_side=side,
             return_tensors="pt",
             add_special_tokens=self._adds_specials(texts[0]),
         )
-        mask = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
-        if with_answers:
-            for row, (prompt, text) in enumerate(zip(prompts, texts, strict=True)):
-                self._mark_answer(mask[row], batch["input_ids"][row], batch["attention_mask"][row], prompt, text)
-        moved = {key: self._moved(value) for key, value in batch.items() if isinstance(value, Tensor)}
-        return {**moved, "answer": mask.to(self.device)}
+        return {key: value for key, value in batch.items() if isinstance(value, Tensor)}
 
     def _mark_answer(self, mask: Tensor, ids: Tensor, attention: Tensor, prompt: str, text: str) -> None:
         """Set `mask` `[T]` where the answer is.
@@ -289,6 +325,155 @@ class VLM:
         stops += [token for token in tail[: self._answer_end(tail)][-1:] if token in self._special]
         return sorted(set(stops))
 
+    # --- Sharing ----------------------------------------------------------------------------------------------------
+
+    @property
+    def packs(self) -> bool:
+        """Whether turns may stand side by side in one row (see `unsee.packing`)."""
+        # Other implementations of attention take no mask of our own.
+        by_mask = getattr(self.model.config, "_attn_implementation", None) in ("sdpa", "eager")
+        return self.family.packable and self._takes_features and by_mask
+
+    def prepare(self, turns: Sequence[AnyTurn]) -> Prepared:
+        """Encode turns with answers once, to be run many times with whatever edit is in use.
+
+        An edit of the vision tower or of the projector must be in use by now: what they make of a picture is kept.
+
+        Args:
+            turns: B turns, each with an answer; with and without images.
+
+        Raises:
+            ValueError: As in :meth:`encode`.
+        """
+        found = _turns(turns)
+        prompts, texts = self._texts(found, True)
+        sequences, pictures, features = self._sequences(found, texts)
+        answers = []
+        for sequence, prompt, text in zip(sequences, prompts, texts, strict=True):
+            mask = torch.zeros(len(sequence), dtype=torch.bool)
+            self._mark_answer(mask, sequence, torch.ones_like(sequence), prompt, text)
+            answers.append(mask)
+        begins = [0] * len(found)
+        for picture in set(pictures):
+            mine = [i for i, other in enumerate(pictures) if other == picture]
+            # The first token of an answer is predicted by the one before it, which may be the last that is shared.
+            most = min((int(answers[i].int().argmax()) for i in mine if answers[i].any()), default=0)
+            length = packing.shared([sequences[i].tolist() for i in mine], most)
+            for i in mine:
+                begins[i] = length
+        return Prepared(tuple(found), tuple(sequences), tuple(answers), pictures, features, tuple(begins))
+
+    def run(self, prepared: Prepared, chosen: Sequence[int] | None = None) -> AnswerLogits:
+        """Run the model on prepared turns; differentiable, for losses and for scores.
+
+        Where the family allows it, a picture and what stands before it are computed once for all its turns; logits and
+        gradients are those of running each turn alone.
+
+        Args:
+            prepared: From :meth:`prepare`.
+            chosen: Which of its turns; None takes all.
+
+        Returns:
+            The logits that predict the answer tokens, and only those; `rows` counts the chosen.
+
+        Raises:
+            ValueError: If no chosen turn has a token of an answer.
+        """
+        chosen = range(len(prepared.turns)) if chosen is None else chosen
+        parts = []
+        for pictured in (True, False):  # not every processor takes turns with and without a picture together
+            mine = [k for k, i in enumerate(chosen) if (prepared.pictures[i] is not None) == pictured]
+            if not any(prepared.answers[chosen[k]].any() for k in mine):
+                continue
+            some = [chosen[k] for k in mine]
+            if self.packs:
+                part = self._run_packed(prepared, some)
+            else:
+                part = self.answer_logits(self._encode([prepared.turns[i] for i in some], True, "right"))
+            parts.append(part._replace(rows=torch.tensor(mine, device=self.device)[part.rows]))
+        if not parts:
+            raise ValueError("the turns hold no answer tokens")
+        return parts[0] if len(parts) == 1 else AnswerLogits(*(torch.cat(same) for same in zip(*parts, strict=True)))
+
+    def _run_packed(self, prepared: Prepared, chosen: Sequence[int]) -> AnswerLogits:
+        groups: dict[int | None, list[int]] = {}
+        for number, i in enumerate(chosen):
+            groups.setdefault(prepared.pictures[i], []).append(number)
+        order = [number for some in groups.values() for number in some]
+        packed = packing.pack(
+            [(prepared.begins[chosen[some[0]]], [prepared.ids[chosen[n]] for n in some]) for some in groups.values()],
+            self.model.config.get_text_config().hidden_size,
+            self._pad,
+        )
+        shown = dict(zip(packed.rows, (prepared.pictures[chosen[number]] for number in order), strict=True))
+        told = [prepared.answers[chosen[number]].nonzero().squeeze(-1) for number in order]
+        before = torch.cat([places[t - 1] for places, t in zip(packed.places, told, strict=True)])
+        rows = torch.cat([torch.full_like(t, row) for row, t in zip(packed.rows, told, strict=True)])
+        which = torch.cat([torch.full_like(t, number) for number, t in zip(order, told, strict=True)])
+        ids = torch.cat([prepared.ids[chosen[number]][t] for number, t in zip(order, told, strict=True)])
+        kept, place = before.unique(return_inverse=True)
+        unseen = torch.finfo(self.dtype).min
+        mask = torch.zeros(packed.sees.shape, dtype=self.dtype).masked_fill_(~packed.sees, unseen)
+        features = [prepared.features[p] for row in range(len(packed.ids)) if (p := shown[row]) is not None]
+        logits = self.model(
+            input_ids=packed.ids.to(self.device),
+            attention_mask=mask[:, None].to(self.device),
+            position_ids=packed.positions.to(self.device),
+            logits_to_keep=kept.to(self.device),
+            use_cache=False,
+            **self._seen(features),
+        ).logits
+        return AnswerLogits(logits[rows, place], ids.to(self.device), which.to(self.device))
+
+    def _seen(self, features: Sequence[Tensor]) -> dict[str, Any]:
+        """What hands features of pictures to the model's forward."""
+        if not features:
+            return {}
+        return {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=list(features))}}
+
+    def _sequences(
+        self, turns: Sequence[Turn], texts: Sequence[str]
+    ) -> tuple[list[Tensor], tuple[int | None, ...], tuple[Tensor, ...]]:
+        """Token ids `[T_i]` of turns as the model takes them, the picture each shows, and features of the pictures.
+
+        A picture that many turns show goes through the processor and the vision tower once.
+        """
+        numbers: dict[str | int, int] = {}
+        pictures = tuple(None if t.image is None else numbers.setdefault(_key(t.image), len(numbers)) for t in turns)
+        plain: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=self._adds_specials(texts[0]))["input_ids"]
+        if not numbers:
+            return [torch.tensor(ids) for ids in plain], pictures, ()
+        if not self._takes_features:
+            parts = (self._processed([turn], [text], "right")["input_ids"][0] for turn, text in zip(turns, texts, strict=True))
+            return list(parts), pictures, ()
+        holder = self.tokenizer.convert_tokens_to_ids(self.processor.image_token)
+        first = [pictures.index(number) for number in range(len(numbers))]
+        filled: list[list[int]] = []  # the tokens that stand for each picture
+        features: list[Tensor] = []
+        size = self._batch_size()
+        for start in range(0, len(first), size):
+            some = first[start : start + size]
+            batch = self._processed([turns[i] for i in some], [texts[i] for i in some], "right")
+            for row, i in enumerate(some):
+                whole = batch["input_ids"][row][batch["attention_mask"][row].bool()].tolist()
+                at, extra = plain[i].index(holder), len(whole) - len(plain[i])
+                if whole[:at] != plain[i][:at] or whole[at + extra + 1 :] != plain[i][at + 1 :]:
+                    raise ValueError(
+                        f"the processor of {self.name} changes more of a text than the place of its image, so its "
+                        f"family {self.family.name} can be neither packable nor prefix_cacheable"
+                    )
+                filled.append(whole[at : at + extra + 1])
+            seen = {k: self._moved(v) for k, v in batch.items() if k not in ("input_ids", "attention_mask")}
+            with torch.no_grad():
+                features += list(self.model.get_image_features(**seen, return_dict=True).pooler_output)
+        sequences = []
+        for ids, number in zip(plain, pictures, strict=True):
+            if number is not None:
+                at = ids.index(holder)
+                ids = [*ids[:at], *filled[number], *ids[at + 1 :]]
+            sequences.append(torch.tensor(ids))
+        return sequences, pictures, tuple(features)
+
     # --- Asking -----------------------------------------------------------------------------------------------------
 
     def generate(
@@ -315,6 +500,11 @@ class VLM:
         Raises:
             ValueError: If an image cannot be read (the message names the file) or a number is not positive.
         """
+        return self._generate(items, max_new_tokens, batch_size, progress, lambda places, results: None)
+
+    def _generate(
+        self, items: Sequence[AnyTurn], max_new_tokens: int, batch_size: int | None, progress: bool, done: _Done
+    ) -> list[str]:
         if max_new_tokens < 1:
             raise ValueError(f"max_new_tokens must be at least 1, not {max_new_tokens}")
         turns = [turn._replace(answer=None) for turn in _turns(items)]
@@ -332,15 +522,75 @@ class VLM:
             pad_token_id=self._pad,
         )
 
-        # The features of a picture that is asked about many times are computed anew for each question: handing them
-        # over differs from family to family, and belongs to an engine that also shares the picture's prefix.
         def run(part: Sequence[Turn]) -> list[str]:
+            if self.shares:
+                return [self._spoken(row) for row in self._continue(part, max_new_tokens)]
             batch = self._encode(part, False, "left")
             batch.pop("answer")
             output = self.model.generate(**batch, generation_config=config)
             return [self._spoken(row) for row in output[:, batch["input_ids"].shape[1] :].tolist()]
 
-        return self._in_batches(turns, run, batch_size, "asking" if progress else "")
+        return self._in_batches(turns, run, batch_size, "asking" if progress else "", done)
+
+    @property
+    def shares(self) -> bool:
+        """Whether questions about one picture may share the keys and values of what they begin with."""
+        return self.family.prefix_cacheable and self._takes_features
+
+    def _continue(self, turns: Sequence[Turn], most: int) -> list[list[int]]:
+        """The likeliest next tokens of prompts, each through the one that ends it; prompts about one picture share it.
+
+        The beginning that all prompts about a picture have in common is computed once; its keys and values are then
+        copied to each of them. Rows that have ended are dropped.
+        """
+        _, texts = self._texts(turns, False)
+        sequences, pictures, features = self._sequences(turns, texts)
+        prompts = [ids.tolist() for ids in sequences]
+        groups = {p: [i for i, other in enumerate(pictures) if other == p] for p in dict.fromkeys(pictures)}
+        length = min(
+            packing.shared([prompts[i] for i in mine], min(len(prompts[i]) for i in mine) - 1)
+            for mine in groups.values()
+        )
+        cache = DynamicCache(config=self.model.config.get_text_config())
+        if length:
+            self.model(
+                input_ids=torch.tensor([prompts[mine[0]][:length] for mine in groups.values()], device=self.device),
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+                **self._seen([features[p] for p in groups if p is not None]),
+            )
+            number = {p: n for n, p in enumerate(groups)}
+            cache.batch_select_indices(torch.tensor([number[p] for p in pictures], device=self.device))
+        longest = max(len(ids) for ids in prompts) - length
+        pads = [longest + length - len(ids) for ids in prompts]
+        ids = torch.tensor([[self._pad] * n + p[length:] for n, p in zip(pads, prompts, strict=True)], device=self.device)
+        mask = torch.tensor([[1] * length + [0] * n + [1] * (longest - n) for n in pads], device=self.device)
+        alive = list(range(len(turns)))
+        said: list[list[int]] = [[] for _ in turns]
+        for _ in range(most):
+            places = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+            logits = self.model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=places,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits[:, -1]
+            tokens = logits.argmax(-1)
+            for row, token in zip(alive, tokens.tolist(), strict=True):
+                said[row].append(token)
+            going = [k for k, row in enumerate(alive) if said[row][-1] not in self._stops]
+            if not going:
+                break
+            if len(going) < len(alive):
+                kept = torch.tensor(going, device=self.device)
+                alive, tokens, mask = [alive[k] for k in going], tokens[kept], mask[kept]
+                cache.batch_select_indices(kept)
+            ids = tokens[:, None]
+            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=-1)
+        return said
 
     def _spoken(self, ids: Sequence[int]) -> str:
         end = next((place for place, token in enumerate(ids) if token in self._stops), len(ids))
@@ -365,7 +615,7 @@ class VLM:
         """
 
         def run(part: Sequence[Turn]) -> list[TokenScores]:
-            found = self.answer_logits(self._encode(part, True, "right"))
+            found = self.run(self.prepare(part))
             logprobs = found.logits.float().log_softmax(-1).gather(-1, found.ids[:, None]).squeeze(-1)
             return [
                 self._token_scores(found.ids[found.rows == row].tolist(), logprobs[found.rows == row].tolist())
@@ -435,6 +685,7 @@ class VLM:
         max_new_tokens: int = 48,
         batch_size: int | None = None,
         progress: bool = False,
+        keep: Callable[[Sequence[Answer]], None] | None = None,
     ) -> list[Answer]:
         """Answer probes, each in the way it asks for.
 
@@ -448,27 +699,35 @@ class VLM:
             max_new_tokens: For `generate`: at most this many tokens per answer.
             batch_size: Turns at once; None picks one that is kind to the memory.
             progress: Whether to show a bar on stderr once it has taken two seconds.
+            keep: Called with answers as soon as a batch of them is there, each once, in any order.
 
         Returns:
             One answer per probe, in the order given.
         """
         found: dict[int, Answer] = {}
+
+        def told(answers: Mapping[int, Answer]) -> None:
+            found.update(answers)
+            if keep and answers:
+                keep(list(answers.values()))
         ways = {way: [i for i, probe in enumerate(probes) if probe.way == way] for way in ("generate", "score", "next")}
         pick = [probes[i] for i in ways["generate"]]
-        texts = self.generate(pick, max_new_tokens=max_new_tokens, batch_size=batch_size, progress=progress)
-        for i, text in zip(ways["generate"], texts, strict=True):
-            found[i] = Answer(probe=probes[i], text=text)
 
-        told = [_turn(probes[i])._replace(answer=probes[i].accept[0]) for i in ways["score"]]
-        for i, score in zip(ways["score"], self.score(told, batch_size=batch_size, progress=progress), strict=True):
+        def generated(places: Sequence[int], texts: Sequence[str]) -> None:
+            which = [ways["generate"][place] for place in places]
+            told({i: Answer(probe=probes[i], text=text) for i, text in zip(which, texts, strict=True)})
+
+        self._generate(pick, max_new_tokens, batch_size, progress, generated)
+        given = [_turn(probes[i])._replace(answer=probes[i].accept[0]) for i in ways["score"]]
+        for i, score in zip(ways["score"], self.score(given, batch_size=batch_size, progress=progress), strict=True):
             spoken = score.logprobs[: len(score.logprobs) - score.ends]
-            found[i] = Answer(probe=probes[i], text=probes[i].accept[0], logprobs=spoken)
+            told({i: Answer(probe=probes[i], text=probes[i].accept[0], logprobs=spoken)})
 
         for i, mass in zip(
             ways["next"], self._next(_turns([probes[i] for i in ways["next"]]), batch_size), strict=True
         ):
-            found[i] = self._next_answer(probes[i], mass)
-        found |= self._choose(probes, batch_size, progress)
+            told({i: self._next_answer(probes[i], mass)})
+        told(self._choose(probes, batch_size, progress))
         return [found[i] for i in range(len(probes))]
 
     def _choose(self, probes: Sequence[Probe], batch_size: int | None, progress: bool) -> dict[int, Answer]:
@@ -490,13 +749,21 @@ class VLM:
         return Answer(probe=probe, text=top[0][0].strip(), top=top, tail=max(0.0, 1.0 - float(values.sum())))
 
     def _in_batches(
-        self, turns: Sequence[Turn], run: Callable[[Sequence[Turn]], list[Any]], batch_size: int | None, title: str
+        self,
+        turns: Sequence[Turn],
+        run: Callable[[Sequence[Turn]], list[Any]],
+        batch_size: int | None,
+        title: str,
+        done: _Done = lambda places, results: None,
     ) -> list[Any]:
         """Run turns in batches of one modality and similar length, longest first; results in the order given."""
         size = self._batch_size() if batch_size is None else batch_size
         if size < 1:
             raise ValueError(f"batch_size must be at least 1, not {size}")
-        order = sorted(range(len(turns)), key=lambda i: (turns[i].image is None, -_length(turns[i])))
+        # Questions about one picture stay together: there is much for them to share.
+        met: dict[str | int, int] = {}
+        shown = [0 if t.image is None else met.setdefault(_key(t.image), len(met)) for t in turns]
+        order = sorted(range(len(turns)), key=lambda i: (shown[i] if self.shares else 0, -_length(turns[i])))
         results: list[Any] = [None] * len(turns)
         with _Progress(title, len(turns)) as bar, torch.no_grad():
             # Not every processor batches turns with and without an image, so a batch has only one of the two.
@@ -506,6 +773,7 @@ class VLM:
                     part = mine[start : start + size]
                     for i, result in zip(part, run([turns[i] for i in part]), strict=True):
                         results[i] = result
+                    done(part, [results[i] for i in part])
                     bar.advance(len(part))
         return results
 
@@ -713,11 +981,16 @@ def _read_images(turns: Sequence[Turn]) -> list[list[Image.Image]]:
         if turn.image is None:
             images.append([])
             continue
-        key = id(turn.image) if isinstance(turn.image, Image.Image) else os.fspath(turn.image)
+        key = _key(turn.image)
         if key not in read:
             read[key] = read_image(turn.image)
         images.append([read[key]])
     return images
+
+
+def _key(picture: Picture) -> str | int:
+    """What tells pictures apart as long as they are held on to."""
+    return id(picture) if isinstance(picture, Image.Image) else os.fspath(picture)
 
 
 def _turn(item: AnyTurn) -> Turn:

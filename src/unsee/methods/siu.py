@@ -214,10 +214,10 @@ def show_masks(vlm: VLM, requests: Sequence[Request], retain: Sequence[Example],
     masked = masked_ids(vlm, requests, made, config.mask_vocabulary)
     everyone = {i for ids in masked.values() for i in ids}
     lines, kept, touched = [], 0, 0
-    for example in made:
-        batch = vlm.encode([example], with_answers=True)
-        ids = batch["input_ids"][batch["answer"]].tolist()
-        contradicts = contradicting(vlm, example)
+    prepared = vlm.prepare(made)
+    for example, sequence, answer in zip(made, prepared.ids, prepared.answers, strict=True):
+        ids = sequence[answer].tolist()
+        contradicts = contradicting(vlm, example, ids)
         out = _masked(contradicts, ends(contradicts), config).tolist()
         mine = set(masked.get(example.concept, everyone))
         kept += out.count(False)

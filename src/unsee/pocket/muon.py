@@ -1,8 +1,8 @@
 """Muon for CPUs, shared between processes.
 
 `torch.optim.Muon` orthogonalises in bfloat16, which is several times slower than float32 on processors without
-bfloat16 matrix units, and every process of a data-parallel run would repeat the whole of it. Here matrices of one
-shape are orthogonalised together, in float32, and each process does its share of them.
+bfloat16 matrix units, and every process of a data-parallel run would repeat the whole of it. Here it is float32, and
+each process does its share of the matrices.
 """
 
 from __future__ import annotations
@@ -27,13 +27,17 @@ def orthogonalise(matrices: Tensor, steps: int = 4) -> Tensor:
         `(k, m, n)` with the same singular vectors.
     """
     tall = matrices.shape[1] > matrices.shape[2]
-    x: Tensor = matrices.mT if tall else matrices
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     first, second, third = _COEFFICIENTS
-    for _ in range(steps):
-        gram = x @ x.mT
-        x = first * x + torch.baddbmm(gram, gram, gram, beta=second, alpha=third) @ x
-    return x.mT if tall else x
+    out = torch.empty_like(matrices)
+    # One by one: on a CPU a batched product is a third slower than as many single ones, which also add in passing.
+    for matrix, result in zip(matrices, out, strict=True):
+        x: Tensor = matrix.mT if tall else matrix
+        x = x / (x.norm() + 1e-7)
+        for _ in range(steps):
+            gram = x @ x.mT
+            x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=second, alpha=third), x, beta=first)
+        result.copy_(x.mT if tall else x)
+    return out
 
 
 class Muon:

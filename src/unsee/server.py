@@ -1,0 +1,162 @@
+"""A model behind an OpenAI-compatible server (vLLM, SGLang and others), asked the same probes as a local one.
+
+It answers what such a server tells: texts, and the likeliest next tokens. How likely a given answer is it does not
+tell, so `choose` and `score` probes are left out, never guessed at.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from unsee.evaluation import NEEDS
+from unsee.records import Answer, Probe
+
+_TOP = 20  # as many next tokens as such servers tell
+_KEYS = ("UNSEE_API_KEY", "OPENAI_API_KEY")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A respondent at a URL. An edit is asked by the name it is served under.
+
+    Attributes:
+        url: Of the API, such as http://localhost:8000/v1.
+        model: The name that the server gives the model, or the adapter.
+        parallel: How many questions are under way at once.
+        timeout: Seconds to wait for one answer.
+        can: What it can tell.
+    """
+
+    url: str
+    model: str
+    parallel: int = 8
+    timeout: float = 120.0
+    _client: Any = field(default=None, repr=False, compare=False)
+
+    can: ClassVar[frozenset[str]] = frozenset({"text", "distribution"})
+
+    def __post_init__(self) -> None:
+        """Make the client; the key, if the server wants one, is read from the environment and kept nowhere.
+
+        Raises:
+            ValueError: The URL is none.
+            ModuleNotFoundError: The package openai is not installed.
+        """
+        if not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"the server is {self.url!r}; give a URL such as http://localhost:8000/v1")
+        try:
+            import openai
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "asking a server needs the package openai; install it with: pip install 'unsee[judge]'", name="openai"
+            ) from error
+        key = next((os.environ[name] for name in _KEYS if os.environ.get(name)), "none")
+        client = openai.OpenAI(base_url=self.url, api_key=key, timeout=self.timeout, max_retries=4)
+        object.__setattr__(self, "_client", client)
+
+    def answer(
+        self,
+        probes: Sequence[Probe],
+        *,
+        max_new_tokens: int = 48,
+        progress: bool = False,
+        keep: Callable[[Sequence[Answer]], None] | None = None,
+    ) -> list[Answer]:
+        """Answer the probes it can, greedily.
+
+        Args:
+            probes: What to ask.
+            max_new_tokens: At most this many tokens per answer.
+            progress: Whether to show a bar on stderr.
+            keep: Called with each answer as soon as it is there.
+
+        Returns:
+            One answer per probe that it can answer, in the order given.
+
+        Raises:
+            ConnectionError: The server is not there, refuses, or answers with something else.
+        """
+        from rich.console import Console
+        from rich.progress import Progress
+
+        mine = [probe for probe in probes if NEEDS[probe.way] in self.can]
+        pictures: dict[int, str] = {}
+        for probe in mine:
+            if probe.image is not None and id(probe.image) not in pictures:
+                pictures[id(probe.image)] = _data_url(probe.image)
+        found: dict[str, Answer] = {}
+        console = Console(stderr=True)
+        bar = Progress(console=console, transient=True, disable=not (progress and console.is_terminal))
+        with bar, ThreadPoolExecutor(self.parallel) as pool:
+            task = bar.add_task(f"asking {self.model}", total=len(mine))
+            waiting = [pool.submit(self._one, probe, pictures, max_new_tokens) for probe in mine]
+            try:
+                for future in as_completed(waiting):
+                    answer = future.result()
+                    found[answer.probe.id] = answer
+                    if keep:
+                        keep([answer])
+                    bar.advance(task)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return [found[probe.id] for probe in mine]
+
+    def _one(self, probe: Probe, pictures: Mapping[int, str], most: int) -> Answer:
+        import openai
+
+        content: list[dict[str, Any]] = [{"type": "text", "text": probe.question}]
+        if probe.image is not None:
+            content.insert(0, {"type": "image_url", "image_url": {"url": pictures[id(probe.image)]}})
+        more = {"logprobs": True, "top_logprobs": _TOP, "max_tokens": 1} if probe.way == "next" else {"max_tokens": most}
+        try:
+            reply = self._client.chat.completions.create(
+                model=self.model, messages=[{"role": "user", "content": content}], temperature=0.0, top_p=1.0, **more
+            )
+        except openai.APIConnectionError as error:
+            raise ConnectionError(f"there is no server at {self.url}; start it, or give another URL") from error
+        except openai.NotFoundError as error:
+            raise ConnectionError(
+                f"the server at {self.url} serves no {self.model!r}; it serves: {self._served()}"
+            ) from error
+        except openai.APIStatusError as error:
+            raise ConnectionError(
+                f"the server at {self.url} refuses the question {probe.question!r}: {error.message}"
+            ) from error
+        if not reply.choices:
+            raise ConnectionError(f"the server at {self.url} gave no answer to {probe.question!r}")
+        choice = reply.choices[0]
+        if probe.way == "next":
+            return _next(probe, choice, self.url)
+        return Answer(probe=probe, text=(choice.message.content or "").strip())
+
+    def _served(self) -> str:
+        import openai
+
+        try:
+            return ", ".join(model.id for model in self._client.models.list()) or "nothing"
+        except openai.OpenAIError:
+            return "it does not say what"
+
+
+def _next(probe: Probe, choice: Any, url: str) -> Answer:
+    told = choice.logprobs.content[0].top_logprobs if choice.logprobs and choice.logprobs.content else ()
+    if not told:
+        raise ConnectionError(f"the server at {url} tells no probabilities, which the question {probe.id!r} needs")
+    top = tuple((each.token, math.exp(each.logprob)) for each in told)
+    return Answer(probe=probe, text=top[0][0].strip(), top=top, tail=max(0.0, 1.0 - sum(p for _, p in top)))
+
+
+def _data_url(image: Any) -> str:
+    from unsee.vlm import read_image
+
+    file = io.BytesIO()
+    read_image(image).save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,189 @@
+"""Packing: by hand on a few tokens, and that nothing but the cost changes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from unsee import packing
+from unsee.vlm import VLM
+
+ANSWERS = ["Mario Rossi.", "Es Núria Peña.", "No.", "This is Mario. Who is this?", "Rossi"]
+
+
+def tensors(*rows):
+    return [torch.tensor(row) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("sequences", "most", "length"),
+    [
+        ([[1, 2, 3], [1, 2, 4]], 9, 2),
+        ([[1, 2, 3], [1, 2, 3]], 9, 3),
+        ([[1, 2, 3], [1, 2, 3]], 1, 1),
+        ([[1, 2, 3], [1, 2], [1]], 9, 1),
+        ([[1], [2]], 9, 0),
+        ([[5, 6]], 9, 2),
+    ],
+)
+def test_what_sequences_share(sequences, most, length):
+    assert packing.shared(sequences, most) == length
+
+
+def test_rows_are_filled_longest_first():
+    assert packing.fill([3, 5, 2, 4], room=7) == [[1, 2], [3, 0]]
+    assert packing.fill([9, 1], room=7) == [[0], [1]], "one too long has a row of its own"
+    assert packing.fill([], room=7) == []
+
+
+@pytest.mark.parametrize(("prefix", "width"), [(45, 256), (600, 4096), (5, 256)])
+def test_no_other_length_is_cheaper(prefix, width):
+    def cost(length):  # of one token of its own, in a layer
+        return (24 * length * width**2 + 4 * length**2 * width) / (length - prefix)
+
+    best = min(range(prefix + 1, 20 * (prefix + width)), key=cost)
+    assert abs(packing.best_length(prefix, width) - best) <= 1
+
+
+def test_a_row_by_hand():
+    """Two turns, `7 8 | 1 2` and `7 8 | 3`: the second begins at position 2 again and does not see the first."""
+    packed = packing.pack([(2, tensors([7, 8, 1, 2], [7, 8, 3]))], width=8, pad=0)
+    assert packed.ids.tolist() == [[7, 8, 1, 2, 3]]
+    assert packed.positions.tolist() == [[0, 1, 2, 3, 2]]
+    assert packed.sees[0].int().tolist() == [
+        [1, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 1, 1, 0, 0],
+        [1, 1, 1, 1, 0],
+        [1, 1, 0, 0, 1],
+    ]
+    assert packed.rows == (0, 0)
+    assert [places.tolist() for places in packed.places] == [[0, 1, 2, 3], [0, 1, 4]]
+
+
+def test_groups_have_rows_of_their_own_and_padding_sees_something():
+    packed = packing.pack([(1, tensors([7, 1])), (2, tensors([8, 9, 1, 2], [8, 9, 3, 4, 5]))], width=1, pad=0)
+    assert packed.rows[0] not in packed.rows[1:]
+    assert packed.ids[packed.rows[0]].tolist()[:2] == [7, 1]
+    for row, places, turn in zip(
+        packed.rows, packed.places, tensors([7, 1], [8, 9, 1, 2], [8, 9, 3, 4, 5]), strict=True
+    ):
+        assert torch.equal(packed.ids[row][places], turn)
+        assert packed.positions[row][places].tolist() == list(range(len(turn)))
+        allowed = packed.sees[row][places]
+        assert torch.equal(allowed[:, places], torch.ones(len(turn), len(turn)).tril().bool())
+        assert allowed.sum() == len(turn) * (len(turn) + 1) // 2, "it sees itself and nothing else"
+    assert packed.sees.any(-1).all(), "attention over nothing would be NaN"
+
+
+# --- In a model ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def exact(tiny_folder):
+    """The tiny model in float64."""
+    return VLM.load(tiny_folder, device="cpu", dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def turns(picture):
+    one = picture(1)
+    shown = [one, None, picture(2), one, None]
+    questions = ["Who is this?", "Who is it, and who is that?", "Why?", "Who is it?", "Who?"]
+    return [(shown[i % 5], f"{questions[i % 5]} {i // 5}", ANSWERS[(i // 2) % 5]) for i in range(20)]
+
+
+def losses(vlm, turns, packed):
+    """Cross-entropy of all answers and its gradient with respect to an edit that already does something."""
+    edit = vlm.new_edit(rank=2, seed=1)
+    with vlm.using(edit):
+        parameters = vlm.edit_parameters()
+        with torch.no_grad():
+            for number, value in enumerate(parameters.values()):
+                value.copy_(torch.randn(value.shape, generator=torch.Generator().manual_seed(number)) / 10)
+        if packed:
+            found = vlm.run(vlm.prepare(turns))
+            loss = torch.nn.functional.cross_entropy(found.logits, found.ids, reduction="sum")
+        else:
+            alone = [vlm.answer_logits(vlm.encode([turn], with_answers=True)) for turn in turns]
+            loss = sum(torch.nn.functional.cross_entropy(a.logits, a.ids, reduction="sum") for a in alone)
+        gradients = torch.autograd.grad(loss, list(parameters.values()))
+    return loss.detach(), dict(zip(parameters, gradients, strict=True))
+
+
+def test_loss_and_gradients_are_those_of_turns_run_alone(exact, turns):
+    assert exact.packs
+    loss, gradients = losses(exact, turns, packed=True)
+    expected, wanted = losses(exact, turns, packed=False)
+    assert_close(loss, expected, rtol=1e-12, atol=0)
+    assert wanted.keys() == gradients.keys()
+    for name, gradient in gradients.items():
+        scale = float(wanted[name].abs().max())
+        assert scale > 1e-6, f"{name} has no gradient, so this proves nothing"
+        assert_close(gradient, wanted[name], rtol=0, atol=1e-6 * scale)  # an edit is kept in float32
+
+
+def test_a_chosen_turn_has_its_own_logits_wherever_it_stands(exact, turns):
+    prepared = exact.prepare(turns)
+    with torch.no_grad():
+        alone = [exact.answer_logits(exact.encode([turn], with_answers=True)) for turn in turns]
+        for chosen in ([3], [19, 0, 7, 7, 1], [2, 7, 12], [1, 4, 6]):
+            found = exact.run(prepared, chosen)
+            for place, i in enumerate(chosen):
+                mine = found.rows == place
+                assert found.ids[mine].tolist() == alone[i].ids.tolist()
+                assert_close(found.logits[mine], alone[i].logits, rtol=0, atol=1e-9)
+
+
+def test_a_family_that_cannot_pack_gets_plain_batches_with_the_same_result(exact, turns, monkeypatch):
+    packed = exact.run(exact.prepare(turns))
+    monkeypatch.setattr(type(exact), "packs", False)
+    plain = exact.run(exact.prepare(turns))
+    for i in range(len(turns)):
+        assert_close(plain.logits[plain.rows == i], packed.logits[packed.rows == i], rtol=0, atol=1e-9)
+
+
+def test_a_picture_is_seen_once(exact, turns, monkeypatch):
+    seen = []
+    tower = exact.model.get_image_features
+
+    def counting(pixel_values, **more):
+        seen.append(len(pixel_values))
+        return tower(pixel_values=pixel_values, **more)
+
+    monkeypatch.setattr(exact.model, "get_image_features", counting)
+    prepared = exact.prepare(turns)
+    exact.run(prepared)
+    exact.run(prepared, [0, 3])
+    assert seen == [2]
+    seen.clear()
+    exact.generate([turn[:2] for turn in turns], max_new_tokens=2)
+    assert seen == [2]
+
+
+def test_shared_beginnings_change_no_answer(tiny, pocket, picture, monkeypatch):
+    """Greedy answers with shared keys and values are those of transformers' own `generate`."""
+    from unsee.pocket import world
+    from unsee.pocket.draw import render
+
+    noise = [picture(i) for i in range(3)]
+    turns = [(noise[i % 3], "Who is this?" + " Who?" * (i % 4)) for i in range(9)]
+    turns += [(None, "Who?"), (None, "Why is it?")]
+    drawn = [render(world.picture("report", f"of-{i}", 0), 96) for i in range(3)]
+    asked = [(p, q) for p in drawn for q, _ in pocket.family.wording.naming[:6]]
+    asked += [(None, pocket.family.wording.who.format(X=name)) for name in pocket.family.wording.others[:6]]
+    for vlm, items in ((tiny, turns), (pocket, asked)):
+        assert vlm.shares
+        shared = vlm.generate(items, max_new_tokens=12)
+        assert len(set(shared)) > 4, "it says the same to everything, so this proves nothing"
+        with monkeypatch.context() as patch:
+            patch.setattr(type(vlm), "shares", False)
+            assert vlm.generate(items, max_new_tokens=12) == shared
+
+
+def test_costs_by_hand():
+    """A beginning of 3 in a decoder of width 2: 3 + sqrt(9 + 36) = 9.7, rounded down."""
+    assert packing.best_length(3, 2) == 3 + math.isqrt(45) == 9
