@@ -306,3 +306,41 @@ def test_an_edit_is_a_value(loud_edit):
     json.dumps(dict(loud_edit.config))
     assert loud_edit.size == sum(value.numel() for value in loud_edit.tensors.values())
     assert (loud_edit + Edit()).size == (Edit() + loud_edit).size == loud_edit.size
+
+
+# --- Aiming ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_is_aimed_at_the_gradient_and_stays_there(tiny, untouched):
+    """Its rows hold most of what as many directions can hold of the whole gradient; random rows hold little."""
+    turns = [(None, "Who is this?", "Mario Rossi."), (None, "Who? And why is it?", "Me, Núria Peña.")]
+    prepared = tiny.prepare(turns)
+
+    def losses():
+        for place in range(len(turns)):
+            found = tiny.run(prepared, [place])
+            yield torch.nn.functional.cross_entropy(found.logits, found.ids)
+
+    modules = dict(tiny.model.named_modules())
+    weights = {name: modules[name].weight.requires_grad_() for name in tiny.lora_targets()}
+    gradients = dict(zip(weights, torch.autograd.grad(sum(losses()), list(weights.values())), strict=True))
+    for weight in weights.values():
+        weight.requires_grad_(False)
+    with tiny.using(tiny.new_edit(rank=4, seed=1)):
+        before = _logits(tiny)
+        random = {name: value.detach().clone() for name, value in tiny.edit_parameters().items() if "lora_A" in name}
+        tiny.aim(losses())
+        assert torch.equal(_logits(tiny), before)
+        assert all("lora_B" in name for name in tiny.edit_parameters())
+        assert not any(value.grad is not None for value in tiny.edit_parameters().values())
+        aimed = {name: value.detach() for name, value in tiny.model.named_parameters() if name in random}
+    for name, gradient in gradients.items():
+        most = float(torch.linalg.svdvals(gradient)[:4].square().sum())
+        held = []
+        for rows in (next(v for n, v in some.items() if n.startswith(f"{name}.")) for some in (random, aimed)):
+            held.append(float((gradient @ torch.linalg.qr(rows.T)[0]).square().sum()) / most)
+        assert held[1] > 0.8, name
+        assert held[0] < 0.5, name
+        rows = next(v for n, v in aimed.items() if n.startswith(f"{name}."))
+        old = next(v for n, v in random.items() if n.startswith(f"{name}."))
+        torch.testing.assert_close(rows.norm(dim=-1), old.norm(dim=-1).mean().expand(4))

@@ -322,3 +322,20 @@ def test_a_loss_that_is_no_number_says_what_to_try(tiny, examples):
 def test_nothing_to_train_on_is_an_error(tiny):
     with pytest.raises(ValueError, match="there is nothing to train on: every target is left out or gave no example"):
         fit(tiny, [], cross_entropy, QUICK)
+
+
+# --- Aiming ----------------------------------------------------------------------------------------------------------
+
+
+def test_with_aim_only_b_is_trained_and_it_is_learned_all_the_same(tiny, examples):
+    schedule = Schedule(steps=12, learning_rate=2e-2, rank=4, lora_alpha=8, batch=12, aim=1)
+    notes = Notes()
+    edit = fit(tiny, examples, cross_entropy, schedule, log=notes)
+    start = fit(tiny, examples, cross_entropy, dataclasses.replace(schedule, steps=1))
+    assert notes.steps[-1][1]["loss"] < 0.5 * notes.steps[0][1]["loss"]
+    for name, value in edit.tensors.items():
+        assert torch.equal(value, start.tensors[name]) == ("lora_A" in name)
+    again = fit(tiny, examples, cross_entropy, dataclasses.replace(schedule, steps=1), start=start)
+    assert any("lora_A" in n and not torch.equal(v, start.tensors[n]) for n, v in again.tensors.items()), (
+        "an edit that one starts from is trained as a whole"
+    )

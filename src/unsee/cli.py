@@ -258,18 +258,43 @@ def bench(
     _answer({"metrics": record, "remarks": notes}, "\n".join([benching.markdown(cells), "", *notes]), as_json=json_)
 
 
-def score(run: Path, *, json_: bool = False) -> None:
+def score(
+    run: Path,
+    *,
+    server: str | None = None,
+    served: str | None = None,
+    condition: str = "served",
+    image: tuple[Path, ...] = (),
+    json_: bool = False,
+) -> None:
     """Score the saved answers of a run anew, without the model.
 
-    Writes the scores and the page of the run again.
+    Writes the scores and the page of the run again. With --server, first asks the same of a model that is served
+    elsewhere through the OpenAI protocol (vLLM, SGLang, ...), such as the one in production with the edit on.
+
+        $ unsee score runs/pledu-lotaim
+        $ unsee score runs/pledu-lotaim --server http://localhost:8000/v1 --served my-edit
 
     Args:
         run: The run folder, such as runs/pledu-lotaim.
+        server: URL of a server to ask. A key that it wants is read from UNSEE_API_KEY or OPENAI_API_KEY.
+        served: The name that the server gives the model or the adapter.
+        condition: What to call its answers.
+        image: The pictures the run was made from, where it did not keep them.
         json_: Print one JSON object and nothing else.
     """
     from unsee import evaluation, flow
 
-    scores = flow.rescore(run)
+    if server is None:
+        if served is not None or image:
+            raise ValueError("--served and --image go with --server URL; add it")
+        scores = flow.rescore(run)
+    elif served is None:
+        raise ValueError(f"--served is missing; say which model of {server} to ask")
+    else:
+        from unsee.server import Server
+
+        scores = flow.ask_served(run, Server(server, served), condition=condition, images=image, progress=True)
     record = {c: {n: e.as_dict() for n, e in s.items()} for c, s in scores.items()}
     _answer(record, evaluation.table(scores, str(run)), as_json=json_)
 

@@ -14,7 +14,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -276,6 +276,55 @@ def current(model: nn.Module) -> Edit:
 def adapter_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """The trainable parameters of the adapter that is attached to `model` now, by name."""
     return {name: value for name, value in model.named_parameters() if "lora_" in name and value.requires_grad}
+
+
+def aim(model: nn.Module, losses: Iterable[Tensor]) -> None:
+    """Turn A of the adapter that is attached to `model` to what losses ask for, and leave it there: B alone is trained.
+
+    The rows of each A become the directions of its inputs that matter most to the first gradient: the leading right
+    singular vectors of the summed gradient by the weight it adapts. A random A, which training has to turn first, makes
+    the update answer to inputs of every kind; this one answers to those the losses come from.
+
+    Source: Wang et al. 2024, "LoRA-GA" (arXiv 2407.05000) for the start; Zhang et al. 2023, "LoRA-FA" (arXiv
+    2308.03303) for keeping A. Norms are those of the random start. Gradients are kept as sketches of four times the
+    rank (Halko et al. 2011), never whole.
+
+    Args:
+        model: With an adapter attached that does nothing yet.
+        losses: Scalars to be minimised, each computed when it is asked for.
+    """
+    sketches: dict[LoraLayer, Tensor] = {}
+
+    def watch(layer: LoraLayer, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if not output.requires_grad:
+            return
+        seen = inputs[0].detach().flatten(0, -2)
+
+        def add(gradient: Tensor) -> None:
+            gradient = gradient.detach().flatten(0, -2).float()
+            width = min(4 * layer.r[_NAME], gradient.shape[-1])
+            draw = torch.Generator().manual_seed(0)  # the same for all losses, or their sketches could not be added
+            mix = torch.randn(gradient.shape[-1], width, generator=draw).to(gradient.device)
+            part = (gradient @ mix).T @ seen.float()
+            sketches[layer] = sketches[layer] + part if layer in sketches else part
+
+        output.register_hook(add)
+
+    layers = _lora_layers(model)
+    hooks = [layer.register_forward_hook(watch) for layer in layers]
+    updates = [layer.lora_B[_NAME].weight for layer in layers]
+    try:
+        for loss in losses:
+            torch.autograd.grad(loss, updates, allow_unused=True)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for layer in layers:
+        a = layer.lora_A[_NAME].weight
+        if layer in sketches and bool(sketches[layer].any()):
+            rows = torch.linalg.svd(sketches[layer], full_matrices=False).Vh[: len(a)]
+            a.data[: len(rows)] = (rows * a.data.norm(dim=-1).mean()).to(a.dtype)
+        a.requires_grad_(False)
 
 
 def drop_out(model: nn.Module) -> None:

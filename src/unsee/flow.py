@@ -7,6 +7,7 @@ import dataclasses
 import io
 import math
 import os
+import re
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from unsee import evaluation, judge, plugins, runs
 from unsee.evaluation import Scores
 from unsee.files import folder_whole, locked
-from unsee.records import Answer, Estimate, Example, Probe, Request, Verdict
+from unsee.records import Answer, Concept, Estimate, Example, Probe, Request, Verdict
 from unsee.runs import Run
 
 if TYPE_CHECKING:
@@ -317,11 +318,68 @@ def _asked(run: Any, condition: str, vlm: Any, probes: Sequence[Probe], edit: Ed
 def _score(run: Any, answers: Mapping[str, Sequence[Answer]], wording: Any, replacement: str | None) -> Scores:
     verdicts: dict[str, list[Verdict]] = {}
     for condition, some in answers.items():
-        verdicts[condition] = evaluation.verdicts_on(some, wording, replacement if condition == "after" else None)
+        verdicts[condition] = evaluation.verdicts_on(some, wording, None if condition in ("before", "oracle") else replacement)
     run.write_lines("verdicts.jsonl", [{"condition": c, **v.to_dict()} for c, some in verdicts.items() for v in some])
     scores = evaluation.score(answers, verdicts)
     run.write_json("scores.json", {c: {n: e.as_dict() for n, e in s.items()} for c, s in scores.items()})
     return scores
+
+
+def ask_served(
+    folder: str | os.PathLike[str],
+    server: Any,
+    *,
+    condition: str = "served",
+    images: Sequence[str | os.PathLike[str]] = (),
+    progress: bool = False,
+) -> Scores:
+    """Ask the probes of a finished run of another respondent, keep its answers in the run, and score anew.
+
+    Args:
+        folder: The run folder.
+        server: Has `answer` and `can`, as `unsee.server.Server`.
+        condition: What the answers are kept and shown under; those kept under it before are replaced.
+        images: The given pictures, where the run did not keep them and they cannot be drawn again.
+        progress: Whether to show a bar on stderr.
+
+    Raises:
+        LookupError: The folder is no run.
+        ValueError: The run is not what it was, asked nothing, or its pictures are not at hand; or the condition is
+            one that a run has of itself.
+        ConnectionError: The server does not answer.
+    """
+    if condition in CONDITIONS or not re.fullmatch(r"[\w-]+", condition):
+        raise ValueError(f"answers cannot be kept as {condition!r}; use another word, such as served")
+    run = runs.read(Path(folder))
+    with locked(run.folder, f"another process is at work on {run.folder}"):
+        config = run.read_json("config.json")["config"]
+        if config["benchmark"] == "none":
+            raise ValueError(f"{run.folder} was made with --benchmark none, so there is nothing to ask")
+        request = _request_of(run, config, images)
+        probes = plugins.load("benchmarks", config["benchmark"]).probes(request)
+        answers = server.answer(probes, progress=progress)
+        run.write_lines(f"answers/{condition}.jsonl", [answer.to_dict() for answer in answers])
+        return _rescored(run)
+
+
+def _request_of(run: Run, config: Mapping[str, Any], images: Sequence[str | os.PathLike[str]]) -> Request:
+    """Return the request of a run with its pictures: those given, those it kept, or drawn again."""
+    concept, names = Concept.from_dict(config["concept"]), tuple(config["pictures"])
+    kept = [run.path(f"picture-{n}.png") for n in range(len(names))]
+    found: Sequence[object] = images or [path for path in kept if path.exists()]
+    if not found and config["benchmark"] == "pocket":
+        found = plugins.load("benchmarks", "pocket").request(concept.name).images
+    if len(found) != len(names):
+        raise ValueError(
+            f"{run.folder} was made from {len(names)} pictures and kept {len(found)}; name them with --image, in the "
+            f"same order: {', '.join(names)}"
+        )
+    request = Request(concept, tuple(found), names, replacement=config["replacement"])
+    if images or not all(path.exists() for path in kept):  # what was kept is a copy, with a hash of its own
+        for (name, should), now in zip(config["pictures"].items(), _hashes(request).values(), strict=True):
+            if should != now:
+                raise ValueError(f"the picture for {name} is not the one that {run.folder} was made from")
+    return request
 
 
 def rescore(folder: str | os.PathLike[str]) -> Scores:
@@ -341,8 +399,7 @@ def _rescored(run: Run) -> Scores:
     config = run.read_json("config.json")["config"]
     answers = {
         condition: [Answer.from_dict(record) for record in run.read_lines(f"answers/{condition}.jsonl")]
-        for condition in CONDITIONS
-        if run.has(f"answers/{condition}.jsonl")
+        for condition in run.answered(CONDITIONS)
     }
     if not answers:
         raise ValueError(

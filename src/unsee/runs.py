@@ -13,7 +13,7 @@ import platform
 import re
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
@@ -66,6 +66,11 @@ class Run:
     def has(self, name: str) -> bool:
         """Whether it is there; if so, it is whole."""
         return self.path(name).exists()
+
+    def answered(self, first: Sequence[str] = ()) -> list[str]:
+        """The conditions that there are answers for: those of `first` in its order, then all others by name."""
+        found = {path.stem for path in (self.folder / _ANSWERS).glob("*.jsonl")}
+        return [c for c in first if c in found] + sorted(found.difference(first))
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a file at once: whoever reads it sees the old or the new, never a part."""

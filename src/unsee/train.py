@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Protocol
 
 import torch
@@ -37,6 +38,8 @@ class Schedule:
         rank: Rank of the LoRA update.
         lora_alpha: The update is `lora_alpha / rank * B @ A`.
         dropout: Of the inputs of A.
+        aim: Batches whose first gradient a fresh A is turned to and then kept (`unsee.edits.aim`); 0 trains a random
+            A along with B, as LoRA does.
         seed: Of A's start and of the batches.
     """
 
@@ -48,6 +51,7 @@ class Schedule:
     rank: int = 16
     lora_alpha: float = 32
     dropout: float = 0.0
+    aim: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -56,7 +60,7 @@ class Schedule:
         Raises:
             ValueError: One is out of range.
         """
-        for name, least in (("steps", 1), ("rank", 1), ("batch", 0)):
+        for name, least in (("steps", 1), ("rank", 1), ("batch", 0), ("aim", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; give {least} or more")
         if not 0 < self.learning_rate < math.inf:
@@ -149,7 +153,8 @@ def fit(
         log.examples(examples)
     batches = _batches(examples, schedule)
     edit = start
-    if edit is None or edit.config is None:  # weight deltas alone hold nothing to be trained
+    fresh = edit is None or edit.config is None  # weight deltas alone hold nothing to be trained
+    if edit is None or fresh:
         deltas = {} if start is None else start.deltas
         edit = replace(
             vlm.new_edit(rank=schedule.rank, alpha=schedule.lora_alpha, dropout=schedule.dropout, seed=schedule.seed),
@@ -162,11 +167,17 @@ def fit(
         masks = [contradicting(vlm, example, ids) for example, ids in zip(examples, told, strict=True)]
         torch.manual_seed(schedule.seed)
         vlm.drop_out()
+
+        def parts_of(chosen: Sequence[int]) -> LossParts:
+            return loss(_tokens(vlm.run(prepared, chosen), chosen, teacher, masks))
+
+        if fresh and schedule.aim:
+            vlm.aim(parts_of(chosen).loss for chosen in islice(_batches(examples, schedule), schedule.aim))
         parameters = list(vlm.edit_parameters().values())
         optimiser = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=0.0)
         for step in range(schedule.steps):
             chosen = next(batches)
-            parts = loss(_tokens(vlm.run(prepared, chosen), chosen, teacher, masks))
+            parts = parts_of(chosen)
             values = parts.values()
             if not math.isfinite(values["loss"]):
                 raise FloatingPointError(

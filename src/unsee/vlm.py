@@ -15,7 +15,7 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -882,6 +882,10 @@ class VLM:
     def edit_parameters(self) -> dict[str, nn.Parameter]:
         """The trainable parameters of the adapter in use, by name; empty without one."""
         return edits.adapter_parameters(self.model)
+
+    def aim(self, losses: Iterable[Tensor]) -> None:
+        """Turn A of the fresh adapter in use to what losses ask for, and leave it there; see `unsee.edits.aim`."""
+        edits.aim(self.model, losses)
 
     def drop_out(self) -> None:
         """Let the adapter in use drop inputs of A, as its config says, until the `with` block ends: for training."""

@@ -48,6 +48,7 @@ class Config:
         learning_rate: Its peak.
         rank: Of the LoRA update; its alpha is twice that.
         dropout: Of the inputs of LoRA's A.
+        aim: Batches whose first gradient LoRA's A is turned to and then kept (not the paper's); 0 trains A as well.
         batch: Examples per step from all targets alike; 0 takes a fixed number of each target.
         seed: Of everything drawn at random.
     """
@@ -65,6 +66,7 @@ class Config:
     learning_rate: float | None = None
     rank: int | None = None
     dropout: float = 0.0
+    aim: int | None = None
     batch: int | None = None
     seed: int = 0
 
@@ -81,7 +83,7 @@ class Config:
                 f"alpha and beta are {self.alpha} and {self.beta}; give weights that are not negative, and one above 0"
             )
         self.plan()
-        given = {name: getattr(self, name) for name in ("steps", "learning_rate", "rank", "batch")}
+        given = {name: getattr(self, name) for name in ("steps", "learning_rate", "rank", "aim", "batch")}
         Schedule(**{"steps": 1, "learning_rate": 1.0} | {n: v for n, v in given.items() if v is not None},
                  dropout=self.dropout, seed=self.seed)  # fmt: skip
 
@@ -100,6 +102,7 @@ class Config:
             rank=rank,
             lora_alpha=2 * rank,
             dropout=self.dropout,
+            aim=family.aim if self.aim is None else self.aim,
             seed=self.seed,
         )
 
@@ -109,6 +112,7 @@ PAPER: dict[str, Any] = {
     "learning_rate": 3e-4,
     "rank": 128,
     "dropout": 0.05,
+    "aim": 0,
     "batch": 4,
     "mask_ends": False,
     "preserve": "text",

@@ -82,6 +82,7 @@ FAMILY = Family(
     learning_rate=8e-4,
     steps=30,
     rank=16,
+    aim=3,
     batch=0,
     packable=True,
     prefix_cacheable=True,
