@@ -370,6 +370,83 @@ def test_a_run_goes_on_whenever_it_was_stopped(command, made, tmp_path):
     assert again == {"preflight.json"}  # nothing that takes long was done twice
 
 
+def test_answers_that_were_kept_are_not_asked_for_again(command, made, tmp_path, trained, known, monkeypatch):
+    """Stopped in the middle of asking, with a line cut off, it asks what is left, and the end is the same."""
+    folder, asked, kept = tmp_path / "run", [], Run.append_lines
+    answer = VLM.answer
+
+    def noting(vlm, probes, **more):
+        asked.append(len(probes))
+        return answer(vlm, probes, batch_size=3, **more)
+
+    def stopping(run, name, records):
+        if name == "answers/after.part" and run.has(name):
+            raise KeyboardInterrupt
+        kept(run, name, records)
+
+    monkeypatch.setattr(VLM, "answer", noting)
+    monkeypatch.setattr(Run, "append_lines", stopping)
+    assert unsee(*command(folder)).code == 130
+    part = folder / "answers" / "after.part"
+    assert part.read_text().count("\n") == 3
+    part.write_text(part.read_text() + '{"probe": {"id"')
+    monkeypatch.setattr(Run, "append_lines", kept)
+    del asked[:]
+    assert unsee(*command(folder)).code == 0
+    total = (made.folder / "answers" / "after.jsonl").read_text().count("\n")
+    assert asked == [total - 3, total], "those after, and those of the oracle"
+    now, before = contents(folder), contents(made.folder)
+    assert now.keys() == before.keys(), "nothing of the parts is left"
+    for name in ("answers/before.jsonl", "answers/after.jsonl", "answers/oracle.jsonl", "scores.json"):
+        assert now[name] == before[name], name
+
+
+# --- Asked of another ------------------------------------------------------------------------------------------------
+
+
+class Served:
+    """Stands in for a server: says the same to everybody."""
+
+    can = frozenset({"text"})
+
+    def __init__(self, text):
+        self.text, self.asked = text, []
+
+    def answer(self, probes, *, progress=False):
+        self.asked = list(probes)
+        return [Answer(probe, self.text) for probe in probes]
+
+
+def test_a_served_model_is_asked_the_same_and_stands_beside_the_others(made, copy, command):
+    server = Served("This is Henosk Fisond.")
+    scores = flow.ask_served(copy, server, images=[command.photo])
+    mine = [json.loads(line)["probe"] for line in (made.folder / "answers/after.jsonl").read_text().splitlines()]
+    assert [probe.id for probe in server.asked] == [probe["id"] for probe in mine]
+    assert all(probe.image == command.photo for probe in server.asked if probe.picture)
+    assert list(scores) == ["before", "after", "oracle", "served"]
+    assert scores["served"]["leak: efficacy"].value == 1
+    assert json.loads(unsee("score", copy, "--json").out).keys() == scores.keys(), "they stay"
+    assert "served" in unsee("score", copy).out
+    assert flow.ask_served(copy, Served("No."), images=[command.photo])["served"]["leak: efficacy"].value == 0
+    Run(copy).check()
+
+
+def test_what_cannot_be_asked_of_a_server_says_why(copy, command, tmp_path, picture):
+    server = Served("No.")
+    before = contents(copy)
+    with pytest.raises(ValueError, match=r"made from 1 pictures and kept 0; name them with --image, .*: .*photo.png"):
+        flow.ask_served(copy, server)
+    picture(1).save(tmp_path / "other.png")
+    with pytest.raises(ValueError, match=r"the picture for .* is not the one that"):
+        flow.ask_served(copy, server, images=[tmp_path / "other.png"])
+    for name in ("before", "../x", ""):
+        with pytest.raises(ValueError, match=r"cannot be kept as .*; use another word"):
+            flow.ask_served(copy, server, condition=name, images=[command.photo])
+    assert contents(copy) == before
+    assert "--served is missing" in refused("score", copy, "--server", "http://localhost:1/v1")
+    assert "go with --server URL" in refused("score", copy, "--served", "x")
+
+
 def test_settings_that_do_not_work_out_leave_the_folder_free(command, tmp_path, trained, known):
     arguments = command(tmp_path / "run", oracle="none")
     at = arguments.index("learning_rate=0.03")

@@ -51,7 +51,8 @@ class Stub(BaseHTTPRequestHandler):
             self.server.stumbles -= 1
             self.reply({"error": {"message": "busy"}}, 503)
             return
-        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": f" {asked['model']}: {text} "}}
+        message = {"role": "assistant", "content": f" {asked['model']}: {text} "}
+        choice = {"index": 0, "finish_reason": "stop", "message": message}
         if asked.get("logprobs") and self.server.tells:
             likely = [{"token": t, "logprob": p, "bytes": None} for t, p in ((" Yes", -0.223144), (" No", -2.302585))]
             choice["logprobs"] = {"content": [{**likely[0], "top_logprobs": likely}]}
@@ -131,7 +132,7 @@ def test_the_key_is_sent_and_shown_nowhere(stub, monkeypatch):
 def test_errors_say_what_to_do(stub, monkeypatch):
     with pytest.raises(ConnectionError, match="serves no 'gone'; it serves: base, edit"):
         Server(stub.url, "gone").answer([probe(1)])
-    with pytest.raises(ConnectionError, match="refuses the question 'refuse': .*too long"):
+    with pytest.raises(ConnectionError, match=r"refuses the question 'refuse': .*too long"):
         Server(stub.url, "base").answer([Probe(id="1", kind="x", question="refuse")])
     with pytest.raises(ValueError, match="give a URL such as http"):
         Server("localhost:8000", "base")
@@ -143,5 +144,5 @@ def test_errors_say_what_to_do(stub, monkeypatch):
 def test_no_server(monkeypatch):
     server = Server("http://127.0.0.1:9/v1", "base")
     object.__setattr__(server, "_client", server._client.with_options(max_retries=0))
-    with pytest.raises(ConnectionError, match="there is no server at http://127.0.0.1:9/v1; start it"):
+    with pytest.raises(ConnectionError, match=r"there is no server at http://127\.0\.0\.1:9/v1; start it"):
         server.answer([probe(1)])

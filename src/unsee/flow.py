@@ -318,7 +318,8 @@ def _asked(run: Any, condition: str, vlm: Any, probes: Sequence[Probe], edit: Ed
 def _score(run: Any, answers: Mapping[str, Sequence[Answer]], wording: Any, replacement: str | None) -> Scores:
     verdicts: dict[str, list[Verdict]] = {}
     for condition, some in answers.items():
-        verdicts[condition] = evaluation.verdicts_on(some, wording, None if condition in ("before", "oracle") else replacement)
+        told = None if condition in ("before", "oracle") else replacement
+        verdicts[condition] = evaluation.verdicts_on(some, wording, told)
     run.write_lines("verdicts.jsonl", [{"condition": c, **v.to_dict()} for c, some in verdicts.items() for v in some])
     scores = evaluation.score(answers, verdicts)
     run.write_json("scores.json", {c: {n: e.as_dict() for n, e in s.items()} for c, s in scores.items()})

@@ -115,7 +115,9 @@ class Server:
         content: list[dict[str, Any]] = [{"type": "text", "text": probe.question}]
         if probe.image is not None:
             content.insert(0, {"type": "image_url", "image_url": {"url": pictures[id(probe.image)]}})
-        more = {"logprobs": True, "top_logprobs": _TOP, "max_tokens": 1} if probe.way == "next" else {"max_tokens": most}
+        more: dict[str, Any] = {"max_tokens": most}
+        if probe.way == "next":
+            more = {"logprobs": True, "top_logprobs": _TOP, "max_tokens": 1}
         try:
             reply = self._client.chat.completions.create(
                 model=self.model, messages=[{"role": "user", "content": content}], temperature=0.0, top_p=1.0, **more

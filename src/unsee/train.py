@@ -214,9 +214,7 @@ def _batches(examples: Sequence[Example], schedule: Schedule) -> Iterator[list[i
         yield [next(endless[name]) for name in groups for _ in range(schedule.per_step.get(name, 0))]
 
 
-def _tokens(
-    current: AnswerLogits, chosen: Sequence[int], teacher: Sequence[Tensor], masks: Sequence[Tensor]
-) -> Tokens:
+def _tokens(current: AnswerLogits, chosen: Sequence[int], teacher: Sequence[Tensor], masks: Sequence[Tensor]) -> Tokens:
     order = [chosen[place] for place in current.rows.unique_consecutive().tolist()]
     device = current.logits.device
     return Tokens(

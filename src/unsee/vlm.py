@@ -440,12 +440,13 @@ class VLM:
         """
         numbers: dict[str | int, int] = {}
         pictures = tuple(None if t.image is None else numbers.setdefault(_key(t.image), len(numbers)) for t in turns)
-        plain: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=self._adds_specials(texts[0]))["input_ids"]
+        specials = self._adds_specials(texts[0])
+        plain: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=specials)["input_ids"]
         if not numbers:
             return [torch.tensor(ids) for ids in plain], pictures, ()
         if not self._takes_features:
-            parts = (self._processed([turn], [text], "right")["input_ids"][0] for turn, text in zip(turns, texts, strict=True))
-            return list(parts), pictures, ()
+            each = zip(turns, texts, strict=True)
+            return [self._processed([t], [text], "right")["input_ids"][0] for t, text in each], pictures, ()
         holder = self.tokenizer.convert_tokens_to_ids(self.processor.image_token)
         first = [pictures.index(number) for number in range(len(numbers))]
         filled: list[list[int]] = []  # the tokens that stand for each picture
@@ -564,7 +565,8 @@ class VLM:
             cache.batch_select_indices(torch.tensor([number[p] for p in pictures], device=self.device))
         longest = max(len(ids) for ids in prompts) - length
         pads = [longest + length - len(ids) for ids in prompts]
-        ids = torch.tensor([[self._pad] * n + p[length:] for n, p in zip(pads, prompts, strict=True)], device=self.device)
+        rests = [[self._pad] * n + p[length:] for n, p in zip(pads, prompts, strict=True)]
+        ids = torch.tensor(rests, device=self.device)
         mask = torch.tensor([[1] * length + [0] * n + [1] * (longest - n) for n in pads], device=self.device)
         alive = list(range(len(turns)))
         said: list[list[int]] = [[] for _ in turns]
@@ -710,6 +712,7 @@ class VLM:
             found.update(answers)
             if keep and answers:
                 keep(list(answers.values()))
+
         ways = {way: [i for i, probe in enumerate(probes) if probe.way == way] for way in ("generate", "score", "next")}
         pick = [probes[i] for i in ways["generate"]]
 
