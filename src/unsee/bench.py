@@ -37,6 +37,7 @@ ABLATION: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "without decouple": ("siu", {"without": ("decouple",)}),
     "without preserve": ("siu", {"without": ("preserve",)}),
     "text preserve only": ("siu", {"preserve": "text"}),
+    "A not aimed": ("siu", {"aim": 0}),
     "a description instead of a name": ("siu", {"replace_with": "description"}),
     "released trainer": ("siu_released", {}),
 }

@@ -123,8 +123,8 @@ def forget(
 
     The settings for --set: alpha and beta weigh cross-entropy and KL; mask_tokens, mask_ends (true or false),
     mask_vocabulary and renormalise shape the KL; replace_with, preserve and without choose the examples
-    (without=align,decouple leaves out two targets); steps, learning_rate, rank, dropout, batch and seed say how to
-    train.
+    (without=align,decouple leaves out two targets); steps, learning_rate, rank, dropout, aim, batch and seed say
+    how to train.
 
     Args:
         name: Whom to forget, in quotes, as people write it.

@@ -20,7 +20,7 @@ from unsee.wording import Wording
 if TYPE_CHECKING:
     from unsee.vlm import VLM
 
-_CANDIDATES = 16  # substitute names that are looked at before the one easiest to say is taken
+_CANDIDATES = 48  # substitute names that are looked at before the one easiest to say is taken
 _TRIES = 400
 _OTHERS = 40  # other concepts that are asked about
 
