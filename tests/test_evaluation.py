@@ -260,13 +260,18 @@ def test_ask_asks_with_the_edit_and_gives_the_model_back():
             yield
             self.edit = None
 
-        def answer(self, probes, *, progress):
-            return [Answer(probe, str(self.edit)) for probe in probes]
+        def answer(self, probes, *, progress, keep):
+            found = [Answer(probe, str(self.edit)) for probe in probes]
+            if keep:
+                keep(found)
+            return found
 
     vlm = Fake()
     probe = named("").probe
     assert [a.text for a in evaluation.ask(vlm, [probe], "my edit")] == ["my edit"]
-    assert [a.text for a in evaluation.ask(vlm, [probe])] == ["None"]
+    kept = []
+    assert [a.text for a in evaluation.ask(vlm, [probe], keep=kept.extend)] == ["None"]
+    assert [a.text for a in kept] == ["None"]
     assert vlm.edit is None
 
 

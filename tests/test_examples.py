@@ -6,6 +6,7 @@ import dataclasses
 import random
 
 import pytest
+from PIL import Image
 
 from unsee import examples as making
 from unsee.examples import Plan
@@ -38,6 +39,44 @@ def answering(vlm, monkeypatch, told):
     return asked
 
 
+# --- Other views -----------------------------------------------------------------------------------------------------
+
+
+def test_views_by_hand():
+    """Red, green, blue, white: mirrored; closer, where a tenth of 4 is 0; and the middle two beside the mean colour."""
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)]
+    image = Image.new("RGB", (4, 1))
+    image.putdata(colours)
+    red, green, blue, white = colours
+    grey = image.resize((1, 1)).getpixel((0, 0))
+    views = {name: (list(view.getdata()), sides) for name, view, sides in making._seen_otherwise(image, GENERAL)}
+    assert views == {
+        "mirrored": ([white, blue, green, red], ()),
+        "closer": (colours, ()),
+        "left": ([green, blue, grey, grey], ("Who is on the left?",)),
+        "right": ([grey, grey, green, blue], ("Who is on the right?",)),
+    }
+
+
+@pytest.mark.parametrize(("size", "seen"), [((1, 1), (1, 1)), ((1, 300), (1, 300)), ((6000, 3000), (2048, 1024))])
+def test_views_of_pictures_of_any_size(size, seen):
+    assert {view.size for _, view, _ in making._seen_otherwise(Image.new("RGB", size), GENERAL)} == {seen}
+
+
+def test_a_view_is_aligned_where_the_model_names_the_concept_in_it(made, pocket, wish):
+    """With the model's own words, but for the name; and each view of this picture is named in some phrasing."""
+    request, groups = made
+    views = [e for e in groups["align"] if e.picture.endswith(")")]
+    assert {e.picture.removeprefix(wish.pictures[0]) for e in views} >= {" (mirrored)", " (left)", " (right)"}
+    said = pocket.generate([(e.image, e.question) for e in views])
+    for example, answer in zip(views, said, strict=True):
+        assert names_in(answer, wish.concept.names, parts=True)
+        assert example.answer == making._swapped(answer, request)[0]
+    assert any(e.question == "Who is on the left?" for e in views)
+    _, plain = making.make(pocket, request, Plan(views=False))
+    assert plain == [e for e in flat(groups) if e not in views]
+
+
 # --- The four targets ------------------------------------------------------------------------------------------------
 
 
@@ -47,8 +86,10 @@ def test_every_target_and_nothing_else(made, wish):
     assert {example.concept for example in flat(groups)} == {wish.concept.name}
     for name, group in groups.items():
         pictured = name in ("align", "redescribe", "preserve image")
-        assert {example.image is wish.images[0] for example in group} == {pictured}, name
-        assert {example.picture for example in group} == {wish.pictures[0] if pictured else ""}, name
+        given = [example for example in group if not example.picture.endswith(")")]
+        assert {example.image is wish.images[0] for example in given} == {pictured}, name
+        assert {example.picture for example in given} == {wish.pictures[0] if pictured else ""}, name
+        assert (given != group) == (name == "align"), "only those have views"
     assert request.replacement
     assert request == dataclasses.replace(wish, replacement=request.replacement)
 
@@ -210,9 +251,9 @@ def test_a_fixed_replacement_is_kept_or_refused(pocket, wish):
 
 def test_no_substitute_is_an_error_that_says_what_to_do(pocket, wish, monkeypatch):
     asked = answering(pocket, monkeypatch, "A famous baker.")
-    with pytest.raises(ValueError, match=r"of 16 names .* the model claims to know every one; fix a replacement in"):
+    with pytest.raises(ValueError, match=r"of 48 names .* the model claims to know every one; fix a replacement in"):
         making.with_replacement(pocket, wish, Plan())
-    assert len(asked) == 16
+    assert len(asked) == 48
 
 
 def test_a_description_does_without_the_name(pocket, wish):

@@ -122,7 +122,7 @@ def forget(
     with {...}.
 
     The settings for --set: alpha and beta weigh cross-entropy and KL; mask_tokens, mask_ends (true or false),
-    mask_vocabulary and renormalise shape the KL; replace_with, preserve and without choose the examples
+    mask_vocabulary and renormalise shape the KL; replace_with, preserve, views and without choose the examples
     (without=align,decouple leaves out two targets); steps, learning_rate, rank, dropout, aim, batch and seed say
     how to train.
 

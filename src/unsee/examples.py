@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,11 +18,15 @@ from unsee.records import TARGETS, Example, Request
 from unsee.wording import Wording
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from unsee.vlm import VLM
 
 _CANDIDATES = 48  # substitute names that are looked at before the one easiest to say is taken
 _TRIES = 400
 _OTHERS = 40  # other concepts that are asked about
+_ASKED_OF_VIEWS = 5  # phrasings
+_LARGEST_VIEW = 2048  # pixels along an edge
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +37,14 @@ class Plan:
         replace_with: "name" or "description": what stands where the concept's name was.
         preserve: "text", the paper's, or "image", which adds questions about what else is in the pictures.
         without: Targets that are left out.
+        views: Whether `align` also shows the given pictures mirrored, from closer up, and half of them beside nothing.
         seed: Of everything drawn at random.
     """
 
     replace_with: str = "name"
     preserve: str = "image"
     without: tuple[str, ...] = ()
+    views: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -77,7 +83,7 @@ def make(vlm: VLM, request: Request, plan: Plan, *, others: Collection[str] = ()
     rngs = {target: random.Random(f"{plan.seed}/{request.concept.name}/{target}") for target in TARGETS}
     barred = {*others, *request.concept.names}
     kinds = {
-        "align": lambda: _align(vlm, request, wording),
+        "align": lambda: _align(vlm, request, wording, plan, rngs["align"]),
         "redescribe": lambda: _redescribe(request, wording, rngs["redescribe"]),
         "decouple": lambda: _decouple(vlm, request, wording),
         "preserve": lambda: _preserve(vlm, request, wording, plan, rngs["preserve"], barred),
@@ -190,7 +196,7 @@ def _fitting(text: str, before: str) -> str:
     return text[:1].upper() + text[1:] if not before.strip() or before.rstrip().endswith((".", "!", "?")) else text
 
 
-def _align(vlm: VLM, request: Request, wording: Wording) -> list[Example]:
+def _align(vlm: VLM, request: Request, wording: Wording, plan: Plan, rng: random.Random) -> list[Example]:
     """Target 1: who is this? Somebody else. And whatever else the model says of the picture with the name in it."""
     told = request.replacement or ""
     made = []
@@ -204,7 +210,45 @@ def _align(vlm: VLM, request: Request, wording: Wording) -> list[Example]:
         for question, answer in zip(wording.describing, answers, strict=True):
             if swapped := _swapped(answer, request):
                 made.append(Example(question, swapped[0], "align", image, picture, swapped[1]))
-    return made
+    return made + (_views(vlm, request, wording, rng) if plan.views else [])
+
+
+def _views(vlm: VLM, request: Request, wording: Wording, rng: random.Random) -> list[Example]:
+    """More of target 1, an addition of ours: the same of other views of the pictures, where the model names it there.
+
+    Whoever is to be forgotten will turn up on the left or the right of another, and a little closer or farther.
+    """
+    from unsee.vlm import read_image
+
+    turns = []
+    for image, picture in zip(request.images, request.pictures, strict=True):
+        for view, seen, sides in _seen_otherwise(read_image(image), wording):  # type: ignore[arg-type]
+            asked = [question for question, _ in rng.sample(wording.naming, min(_ASKED_OF_VIEWS, len(wording.naming)))]
+            turns += [(seen, question, f"{picture} ({view})") for question in (*asked, *sides)]
+    answers = vlm.generate([(seen, question) for seen, question, _ in turns])
+    return [
+        Example(question, swapped[0], "align", seen, picture, swapped[1])
+        for (seen, question, picture), answer in zip(turns, answers, strict=True)
+        if (swapped := _swapped(answer, request))
+    ]
+
+
+def _seen_otherwise(image: Image, wording: Wording) -> Iterator[tuple[str, Image, tuple[str, ...]]]:
+    """Yield views of a picture: what it is called, the view, and what to ask of it besides who it is."""
+    from PIL import Image as images
+    from PIL import ImageOps
+
+    image = image.copy()
+    image.thumbnail((_LARGEST_VIEW, _LARGEST_VIEW))
+    width, height = image.size
+    yield "mirrored", ImageOps.mirror(image), ()
+    edge = (width // 10, height // 10, width - width // 10, height - height // 10)
+    yield "closer", image.crop(edge).resize(image.size), ()
+    middle = image.crop((width // 4, 0, width // 4 + max(1, width // 2), height))
+    for side, question, left in zip(("left", "right"), wording.sides, (0, width - middle.width), strict=True):
+        beside = images.new("RGB", image.size, image.resize((1, 1)).getpixel((0, 0)))
+        beside.paste(middle, (left, 0))
+        yield side, beside, (question,)
 
 
 def _redescribe(request: Request, wording: Wording, rng: random.Random) -> list[Example]:

@@ -29,8 +29,8 @@ _EDIT, _ANSWERS = "edit", "answers"
 # All that a run consists of, as patterns for `re`. `force` removes these and nothing else.
 _NAMES = (
     *(r"config\.json", r"complete\.json", r"request\.json", r"preflight\.json", r"examples\.jsonl"),
-    *(r"training\.jsonl", r"training\.json", r"edit", r"answers/[\w-]+\.(jsonl|part)", r"verdicts\.jsonl"),
-    *(r"scores\.json", r"facts\.json", r"report\.html", r"picture-[\w-]+\.png"),
+    *(r"training\.jsonl", r"training\.json", r"edit", r"answers/[\w-]+\.jsonl", r"answers/[\w-]+\.part"),
+    *(r"verdicts\.jsonl", r"scores\.json", r"facts\.json", r"report\.html", r"picture-[\w-]+\.png"),
 )
 _NAME = re.compile("|".join(_NAMES))
 # What `unsee score` makes anew; a run is as good without.

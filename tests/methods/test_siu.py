@@ -242,10 +242,12 @@ def test_the_family_fills_in_what_is_not_set(pocket, tiny):
         family = vlm.family
         assert siu.Config().schedule(vlm) == Schedule(
             steps=family.steps, learning_rate=family.learning_rate, batch=family.batch, rank=family.rank,
-            lora_alpha=2 * family.rank,
+            lora_alpha=2 * family.rank, aim=family.aim,
         )  # fmt: skip
-    own = siu.Config(steps=3, learning_rate=1e-5, batch=7, rank=5, dropout=0.1, seed=9).schedule(pocket)
-    assert own == Schedule(steps=3, learning_rate=1e-5, batch=7, rank=5, lora_alpha=10, dropout=0.1, seed=9)
+    assert pocket.family.aim
+    assert siu.paper(siu.Config()).schedule(pocket).aim == siu.Config(aim=0).schedule(pocket).aim == 0
+    own = siu.Config(steps=3, learning_rate=1e-5, batch=7, rank=5, dropout=0.1, aim=2, seed=9).schedule(pocket)
+    assert own == Schedule(steps=3, learning_rate=1e-5, batch=7, rank=5, lora_alpha=10, dropout=0.1, aim=2, seed=9)
 
 
 def test_the_papers_settings_are_settings(pocket):

@@ -44,6 +44,8 @@ class Config:
         replace_with: What stands where the name was: a "name" that nobody bears, or a "description".
         preserve: "text" (the paper's) or "image", which adds questions about what else is in the picture.
         without: Targets left out: align, redescribe, decouple, preserve.
+        views: Whether the given pictures are also shown mirrored, from closer up, and half of them beside nothing (not
+            the paper's).
         steps: Optimiser steps.
         learning_rate: Its peak.
         rank: Of the LoRA update; its alpha is twice that.
@@ -62,6 +64,7 @@ class Config:
     replace_with: str = "name"
     preserve: str = "image"
     without: tuple[str, ...] = ()
+    views: bool = True
     steps: int | None = None
     learning_rate: float | None = None
     rank: int | None = None
@@ -89,7 +92,7 @@ class Config:
 
     def plan(self) -> making.Plan:
         """Return what examples to make."""
-        return making.Plan(self.replace_with, self.preserve, self.without, self.seed)
+        return making.Plan(self.replace_with, self.preserve, self.without, self.views, self.seed)
 
     def schedule(self, vlm: VLM) -> Schedule:
         """Return how to train, with the family's settings where none are given."""
@@ -113,6 +116,7 @@ PAPER: dict[str, Any] = {
     "rank": 128,
     "dropout": 0.05,
     "aim": 0,
+    "views": False,
     "batch": 4,
     "mask_ends": False,
     "preserve": "text",
