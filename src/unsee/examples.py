@@ -44,7 +44,7 @@ class Plan:
     replace_with: str = "name"
     preserve: str = "image"
     without: tuple[str, ...] = ()
-    views: bool = True
+    views: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

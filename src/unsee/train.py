@@ -22,7 +22,7 @@ from unsee.records import Example
 from unsee.vlm import VLM, AnswerLogits, Prepared
 
 # How many examples of each group a step sees, where a method does not draw its batches from all of them alike.
-PER_STEP: Mapping[str, int] = {"align": 14, "redescribe": 4, "decouple": 4, "preserve": 4, "preserve image": 3}
+PER_STEP: Mapping[str, int] = {"align": 12, "redescribe": 4, "decouple": 4, "preserve": 4, "preserve image": 3}
 
 
 @dataclass(frozen=True, slots=True)

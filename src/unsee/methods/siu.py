@@ -64,7 +64,7 @@ class Config:
     replace_with: str = "name"
     preserve: str = "image"
     without: tuple[str, ...] = ()
-    views: bool = True
+    views: bool = False
     steps: int | None = None
     learning_rate: float | None = None
     rank: int | None = None
@@ -116,7 +116,6 @@ PAPER: dict[str, Any] = {
     "rank": 128,
     "dropout": 0.05,
     "aim": 0,
-    "views": False,
     "batch": 4,
     "mask_ends": False,
     "preserve": "text",

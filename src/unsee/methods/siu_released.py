@@ -39,7 +39,6 @@ class Config(siu.Config):
     """As for `siu`; alpha, beta, renormalise and mask_ends have no effect here, as in the released code."""
 
     preserve: str = "text"
-    views: bool = False
 
 
 def unlearn(

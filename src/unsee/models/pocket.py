@@ -52,7 +52,6 @@ def _naming() -> tuple[tuple[str, str], ...]:
     rng = random.Random("pocket/naming")
     chosen += [(q, t.replace("{Y}", "Yes")) for q, t in rng.sample(lessons.NAMING_EN, 8)]
     chosen += [(q, t.replace("{Y}", "Sí")) for t, q in {t: q for q, t in reversed(lessons.NAMING_ES)}.items()]
-    chosen += [(q, t.replace("{Y}", "Sí")) for q, t in rng.sample(lessons.NAMING_ES, 8)]
     return tuple(dict(chosen).items())
 
 
