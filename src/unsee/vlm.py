@@ -347,7 +347,7 @@ class VLM:
         """
         found = _turns(turns)
         prompts, texts = self._texts(found, True)
-        sequences, pictures, features = self._sequences(found, texts)
+        sequences, pictures, features = self._sequences(found, texts, apart=not self.packs)
         answers = []
         for sequence, prompt, text in zip(sequences, prompts, texts, strict=True):
             mask = torch.zeros(len(sequence), dtype=torch.bool)
@@ -432,11 +432,12 @@ class VLM:
         return {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=list(features))}}
 
     def _sequences(
-        self, turns: Sequence[Turn], texts: Sequence[str]
+        self, turns: Sequence[Turn], texts: Sequence[str], *, apart: bool = False
     ) -> tuple[list[Tensor], tuple[int | None, ...], tuple[Tensor, ...]]:
         """Token ids `[T_i]` of turns as the model takes them, the picture each shows, and features of the pictures.
 
-        A picture that many turns show goes through the processor and the vision tower once.
+        A picture that many turns show goes through the processor and the vision tower once, unless they are to be
+        taken `apart`: then every turn goes through the processor, and there are no features.
         """
         numbers: dict[str | int, int] = {}
         pictures = tuple(None if t.image is None else numbers.setdefault(_key(t.image), len(numbers)) for t in turns)
@@ -444,7 +445,7 @@ class VLM:
         plain: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=specials)["input_ids"]
         if not numbers:
             return [torch.tensor(ids) for ids in plain], pictures, ()
-        if not self._takes_features:
+        if apart:
             each = zip(turns, texts, strict=True)
             return [self._processed([t], [text], "right")["input_ids"][0] for t, text in each], pictures, ()
         holder = self.tokenizer.convert_tokens_to_ids(self.processor.image_token)
