@@ -38,7 +38,7 @@ class Server:
     model: str
     parallel: int = 8
     timeout: float = 120.0
-    _client: Any = field(default=None, repr=False, compare=False)
+    _client: Any = field(default=None, init=False, repr=False, compare=False)
 
     can: ClassVar[frozenset[str]] = frozenset({"text", "distribution"})
 
