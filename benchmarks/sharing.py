@@ -1,6 +1,6 @@
 """What sharing a picture's beginning saves: training and asking with and without it, side by side in one process.
 
-    python benchmarks/sharing.py [MODEL]
+    python benchmarks/sharing.py
 
 Both ways do the same work: the same examples give the same gradients, the same questions the same answers (tests see to
 that). They take turns, so that a machine that slows down slows both; the ratio is the median over turns.
@@ -9,7 +9,6 @@ that). They take turns, so that a machine that slows down slows both; the ratio 
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -54,7 +53,7 @@ def compare(name: str, work: Callable[[], object]) -> None:
 
 def main() -> None:
     """Measure."""
-    vlm = VLM.load(sys.argv[1] if len(sys.argv) > 1 else "pocket")
+    vlm = VLM.load("pocket")
     (request,) = siu.prepare(vlm, pocket.requests()[:1], siu.Config())
     config = siu.Config(steps=5)
     _, examples = siu.examples(vlm, (request,), (), config)

@@ -175,7 +175,7 @@ def forget(
         run.write_json("preflight.json", [list(each) for each in preflighted])
         if keep_picture:
             for n, image in enumerate(request.images):
-                run.write_bytes(f"picture-{n}.png", _as_png(image))
+                run.write_bytes(f"picture-{n}.png", as_png(image))
         outcome = _unlearn(vlm, plugin, request, config, held, probes, other, run, progress)
         facts = {"seconds": outcome.seconds, "date": str(date.today()), "command": command, "platform": place}
         run.write_json("facts.json", facts)
@@ -557,7 +557,8 @@ def _png(image: Image) -> bytes:
     return file.getvalue()
 
 
-def _as_png(image: object) -> bytes:
+def as_png(image: object) -> bytes:
+    """Return a picture, or the file of one, as models see it."""
     from unsee.vlm import read_image
 
     return _png(read_image(image))  # type: ignore[arg-type]
@@ -570,7 +571,7 @@ def _hashes(request: Request) -> dict[str, str]:
     found = {}
     for image, name in zip(request.images, request.pictures, strict=True):
         is_file = isinstance(image, (str, os.PathLike))
-        found[name] = runs.file_hash(Path(image)) if is_file else hashlib.sha256(_as_png(image)).hexdigest()  # type: ignore[arg-type]
+        found[name] = runs.file_hash(Path(image)) if is_file else hashlib.sha256(as_png(image)).hexdigest()  # type: ignore[arg-type]
     return found
 
 

@@ -7,7 +7,6 @@ tell, so `choose` and `score` probes are left out, never guessed at.
 from __future__ import annotations
 
 import base64
-import io
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -157,8 +156,6 @@ def _next(probe: Probe, choice: Any, url: str) -> Answer:
 
 
 def _data_url(image: Any) -> str:
-    from unsee.vlm import read_image
+    from unsee.flow import as_png
 
-    file = io.BytesIO()
-    read_image(image).save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return "data:image/png;base64," + base64.b64encode(as_png(image)).decode()

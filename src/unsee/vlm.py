@@ -502,10 +502,15 @@ class VLM:
         Raises:
             ValueError: If an image cannot be read (the message names the file) or a number is not positive.
         """
-        return self._generate(items, max_new_tokens, batch_size, progress, lambda places, results: None)
+        return self._generate(items, max_new_tokens, batch_size, progress)
 
     def _generate(
-        self, items: Sequence[AnyTurn], max_new_tokens: int, batch_size: int | None, progress: bool, done: _Done
+        self,
+        items: Sequence[AnyTurn],
+        max_new_tokens: int,
+        batch_size: int | None,
+        progress: bool,
+        done: _Done | None = None,
     ) -> list[str]:
         if max_new_tokens < 1:
             raise ValueError(f"max_new_tokens must be at least 1, not {max_new_tokens}")
@@ -618,7 +623,9 @@ class VLM:
         """
 
         def run(part: Sequence[Turn]) -> list[TokenScores]:
-            found = self.run(self.prepare(part))
+            # Where nothing is shared, preparing would only send every picture through the processor twice.
+            plain = not self.packs
+            found = self.answer_logits(self._encode(part, True, "right")) if plain else self.run(self.prepare(part))
             logprobs = found.logits.float().log_softmax(-1).gather(-1, found.ids[:, None]).squeeze(-1)
             return [
                 self._token_scores(found.ids[found.rows == row].tolist(), logprobs[found.rows == row].tolist())
@@ -758,7 +765,7 @@ class VLM:
         run: Callable[[Sequence[Turn]], list[Any]],
         batch_size: int | None,
         title: str,
-        done: _Done = lambda places, results: None,
+        done: _Done | None = None,
     ) -> list[Any]:
         """Run turns in batches of one modality and similar length, longest first; results in the order given."""
         size = self._batch_size() if batch_size is None else batch_size
@@ -777,7 +784,8 @@ class VLM:
                     part = mine[start : start + size]
                     for i, result in zip(part, run([turns[i] for i in part]), strict=True):
                         results[i] = result
-                    done(part, [results[i] for i in part])
+                    if done:
+                        done(part, [results[i] for i in part])
                     bar.advance(len(part))
         return results
 

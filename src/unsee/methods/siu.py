@@ -116,6 +116,7 @@ PAPER: dict[str, Any] = {
     "rank": 128,
     "dropout": 0.05,
     "aim": 0,
+    "views": False,
     "batch": 4,
     "mask_ends": False,
     "preserve": "text",
