@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 
 import pytest
@@ -13,6 +14,7 @@ from unsee.examples import Plan
 from unsee.judge import names_in
 from unsee.methods import siu
 from unsee.records import TARGETS, Concept, Request
+from unsee.vlm import TokenScores
 from unsee.wording import GENERAL, Wording
 
 
@@ -230,6 +232,38 @@ def test_the_substitute_is_drawn_from_the_seed(pocket, made, wish):
     assert making.with_replacement(pocket, wish, Plan()).replacement == request.replacement
     drawn = {making.with_replacement(pocket, wish, Plan(seed=seed)).replacement for seed in (1, 2)}
     assert len(drawn | {request.replacement}) > 1
+
+
+@pytest.mark.parametrize(
+    ("texts", "inside"),
+    [
+        (("It", " is", " Dro", "bro", "ond", " Vi", "ti", ".", "</s>"), [-4, -5, -7]),
+        (("It", " is", " ", "Dro", "broond", " ", "Viti", "."), [-5]),
+        (("Dro", "", "broond", " Viti"), [-3]),
+        (("It", " is", " Drobroond Viti"), []),
+        (("It", " is", " somebody", " else"), []),
+    ],
+)
+def test_inside_a_name_are_its_tokens_but_the_first_of_each_word(texts, inside):
+    scores = TokenScores(tuple(range(len(texts))), texts, tuple(-1.0 - place for place in range(len(texts))))
+    assert making._inside(scores, "Drobroond Viti") == inside
+
+
+@pytest.mark.parametrize(("known", "chosen"), [((), "Bababa"), (("Bababa",), "Cacaca")])
+def test_the_substitute_is_the_one_whose_words_are_likeliest_to_end_right(pocket, wish, monkeypatch, known, chosen):
+    """The hardest inside decides (-3, -1, -1.1), not the sum; a token of a known name costs 0.2 nats each."""
+    inside = {"Aaaaaa": (-0.1, -0.1, -3.0), "Bababa": (-50.0, -1.0, -1.0), "Cacaca": (-50.0, -1.1, -1.1)}
+    names = itertools.cycle(inside)
+    wording = dataclasses.replace(pocket.family.wording, substitute=lambda rng: next(names), others=known)
+    monkeypatch.setattr(pocket, "family", dataclasses.replace(pocket.family, wording=wording))
+    answering(pocket, monkeypatch, "I know nobody of that name.")
+
+    def score(turns):
+        told = [next(name for name in inside if name in answer) for _, _, answer in turns]
+        return [TokenScores((1, 2, 3), (name[:2], name[2:4], name[4:]), inside[name]) for name in told]
+
+    monkeypatch.setattr(pocket, "score", score)
+    assert making.with_replacement(pocket, wish, Plan()).replacement == chosen
 
 
 def test_a_fixed_replacement_is_kept_or_refused(pocket, wish):

@@ -20,9 +20,10 @@ from unsee.wording import Wording
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from unsee.vlm import VLM
+    from unsee.vlm import VLM, TokenScores
 
 _CANDIDATES = 48  # substitute names that are looked at before the one easiest to say is taken
+_SHARED = 0.2  # nats that a token shared with a known name counts against a substitute
 _TRIES = 400
 _OTHERS = 40  # other concepts that are asked about
 _ASKED_OF_VIEWS = 5  # phrasings
@@ -109,7 +110,8 @@ def with_replacement(vlm: VLM, request: Request, plan: Plan) -> Request:
     """Return the request with what answers are to say in place of the name; one that it fixes is checked and kept.
 
     A substitute name shares no token with any variant of the concept's names, which the loss pushes down, and is
-    nobody the model claims to know. Of several such names the one is taken that the model finds easiest to say.
+    nobody the model claims to know. Of several such names the one is taken that the model, once it has begun a word of
+    it, is likeliest to end right.
 
     Raises:
         ValueError: The replacement that the request fixes does not serve, or none can be found.
@@ -150,9 +152,26 @@ def with_replacement(vlm: VLM, request: Request, plan: Plan) -> Request:
             "fix a replacement in the request (replacement: ...)"
         )
     question, answer = wording.naming[0]
-    scores = vlm.score([(request.images[0], question, answer.format(N=name)) for name in unknown])  # type: ignore[misc]
-    best = max(zip(unknown, scores, strict=True), key=lambda pair: pair[1].sum)[0]
-    return replace(request, replacement=best)
+    told = vlm.score([(request.images[0], question, answer.format(N=name)) for name in unknown])  # type: ignore[misc]
+    known = [set(vlm.token_ids(f" {other}")) for other in wording.others if other not in names]
+
+    def ease(name: str, scores: TokenScores) -> float:
+        shared = sum(len(other & set(vlm.token_ids(f" {name}"))) for other in known)
+        return min(_inside(scores, name), default=0.0) - _SHARED * shared
+
+    return replace(request, replacement=max(zip(unknown, told, strict=True), key=lambda pair: ease(*pair))[0])
+
+
+def _inside(scores: TokenScores, name: str) -> list[float]:
+    """Return the log-probabilities of a name's tokens but for the first of each word, which training itself brings."""
+    whole = "".join(scores.texts)
+    begin = whole.find(name)
+    found, at = [], 0
+    for text, logprob in zip(scores.texts, scores.logprobs, strict=True):
+        if text and begin < at < begin + len(name) and not (whole[at - 1].isspace() or text[0].isspace()):
+            found.append(logprob)
+        at += len(text)
+    return found
 
 
 def name_variants(names: Iterable[str]) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, GenerationConfig
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from unsee import edits, packing
+from unsee import edits, memory, packing
 from unsee.edits import Edit, Transform
 from unsee.models import Family, _files, family_for
 from unsee.records import Answer, Example, Probe
@@ -39,6 +39,7 @@ Batch = dict[str, Tensor]
 _Done = Callable[[Sequence[int], Sequence[Any]], None]  # is told which of the turns a batch held, and what came of them
 
 _ALL = frozenset({"text", "logprob", "distribution", "hidden", "gradient", "weights"})
+_CONTEXT = 1024  # tokens that a question with its picture and answer is taken to have when memory is shared out
 _TOP = 50  # how many next tokens an answer keeps; the rest is summed up in its tail
 
 
@@ -415,15 +416,25 @@ class VLM:
         unseen = torch.finfo(self.dtype).min
         mask = torch.zeros(packed.sees.shape, dtype=self.dtype).masked_fill_(~packed.sees, unseen)
         features = [prepared.features[p] for row in range(len(packed.ids)) if (p := shown[row]) is not None]
-        logits = self.model(
-            input_ids=packed.ids.to(self.device),
-            attention_mask=mask[:, None].to(self.device),
-            position_ids=packed.positions.to(self.device),
-            logits_to_keep=kept.to(self.device),
-            use_cache=False,
-            **self._seen(features),
-        ).logits
+        with self._sparing(packed.ids.numel()):
+            logits = self.model(
+                input_ids=packed.ids.to(self.device),
+                attention_mask=mask[:, None].to(self.device),
+                position_ids=packed.positions.to(self.device),
+                logits_to_keep=kept.to(self.device),
+                use_cache=False,
+                **self._seen(features),
+            ).logits
         return AnswerLogits(logits[rows, place], ids.to(self.device), which.to(self.device))
+
+    def _sparing(self, tokens: int) -> contextlib.AbstractContextManager[None]:
+        """Computes layers twice where keeping them for the backward pass would take over half of what memory is free."""
+        decoder = self.model.get_decoder()
+        needed = memory.of_training(self.model.config.get_text_config(), tokens, self.dtype.itemsize)
+        if not torch.is_grad_enabled() or needed <= memory.free(self.device) // 2:
+            return contextlib.nullcontext()
+        trained = any(parameter.requires_grad for parameter in decoder.parameters())
+        return memory.recomputing(decoder) if trained else contextlib.nullcontext()
 
     def _seen(self, features: Sequence[Tensor]) -> dict[str, Any]:
         """What hands features of pictures to the model's forward."""
@@ -671,10 +682,11 @@ class VLM:
     def _logits(self, batch: Mapping[str, Tensor], start: int, stop: int) -> tuple[Tensor, int]:
         """Logits `[B, stop - start, V]` of positions `start` to `stop`, and the position of the first one returned."""
         inputs = {key: value for key, value in batch.items() if key != "answer"}
-        if not self._keeps_logits:
-            return self.model(**inputs, use_cache=False).logits, 0
-        keep = torch.arange(start, stop, device=self.device)
-        return self.model(**inputs, use_cache=False, logits_to_keep=keep).logits, start
+        with self._sparing(inputs["input_ids"].numel()):
+            if not self._keeps_logits:
+                return self.model(**inputs, use_cache=False).logits, 0
+            keep = torch.arange(start, stop, device=self.device)
+            return self.model(**inputs, use_cache=False, logits_to_keep=keep).logits, start
 
     def _next(self, turns: Sequence[Turn], batch_size: int | None) -> list[Tensor]:
         """Probabilities `[V]` of the first token of the answer to each turn."""
@@ -779,10 +791,18 @@ class VLM:
         with _Progress(title, len(turns)) as bar, torch.no_grad():
             # Not every processor batches turns with and without an image, so a batch has only one of the two.
             for kind in (False, True):
-                mine = [i for i in order if (turns[i].image is None) == kind]
-                for start in range(0, len(mine), size):
-                    part = mine[start : start + size]
-                    for i, result in zip(part, run([turns[i] for i in part]), strict=True):
+                left = [i for i in order if (turns[i].image is None) == kind]
+                while left:
+                    part = left[:size]
+                    try:
+                        found = run([turns[i] for i in part])
+                    except torch.OutOfMemoryError:
+                        if len(part) == 1:
+                            raise
+                        size = len(part) // 2
+                        continue
+                    left = left[size:]
+                    for i, result in zip(part, found, strict=True):
                         results[i] = result
                     if done:
                         done(part, [results[i] for i in part])
@@ -790,10 +810,9 @@ class VLM:
         return results
 
     def _batch_size(self) -> int:
-        """Keys and values of a row grow with the model: 64 rows of a tiny one; of a large one 16, or 4 on a CPU."""
-        if sum(value.numel() for value in self.model.parameters()) < 100_000_000:
-            return 64
-        return 16 if self.device.type == "cuda" else 4
+        """Rows whose keys and values take at most a quarter of what memory is free, and at most 64."""
+        row = memory.of_keys(self.model.config.get_text_config(), _CONTEXT, self.dtype.itemsize)
+        return max(1, min(64, memory.free(self.device) // 4 // row))
 
     def fingerprint(self) -> str:
         """A sha256 of the base: names, shapes and types of all weights, and up to 4096 values spread over each."""

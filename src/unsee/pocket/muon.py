@@ -69,7 +69,8 @@ class Muon:
             part.view(len(stack), *shape)
             for part, (shape, stack) in zip(flat.split(sizes), by_shape.items(), strict=True)
         ]
-        mine = slice(rank, None, ranks)
+        # The first process, which has other work besides, gets what does not divide evenly last.
+        mine = slice(ranks - 1 - rank, None, ranks)
         self.work = [
             (stack[mine], buffer[mine])
             for stack, buffer in zip(by_shape.values(), self.buffers, strict=True)

@@ -305,8 +305,19 @@ class Learner:
         return features
 
     def _hidden(self, embedded: Tensor, visible: Tensor, positions: Tensor) -> Tensor:
-        output = self.language(inputs_embeds=embedded, attention_mask=visible, position_ids=positions, use_cache=False)
-        hidden: Tensor = output.last_hidden_state
+        """Run the language model up to the last attention: what follows works token by token (`_finished`)."""
+        *layers, last = self.language.layers
+        given = {"attention_mask": visible, "position_embeddings": self.language.rotary_emb(embedded, positions)}
+        hidden = embedded
+        for layer in layers:
+            hidden = layer(hidden, **given)
+        mixed: Tensor = hidden + last.self_attn(last.input_layernorm(hidden), **given)[0]
+        return mixed
+
+    def _finished(self, mixed: Tensor) -> Tensor:
+        """Do what is left of the language model, for the tokens that are looked at only: two in three are not."""
+        last = self.language.layers[-1]
+        hidden: Tensor = self.language.norm(mixed + last.mlp(last.post_attention_layernorm(mixed)))
         return hidden
 
     def loss(self, step: int) -> Tensor:
@@ -324,10 +335,10 @@ class Learner:
         first = len(self.packer.text_prefix)
         n = len(pictures)
         with_picture = torch.cat([embedded[:n, :first], patches, embedded[:n, first + IMAGE_TOKENS :]], dim=1)
-        hidden = self.hidden(torch.cat([with_picture, embedded[n:]]), rows.visible, rows.positions)
+        mixed = self.hidden(torch.cat([with_picture, embedded[n:]]), rows.visible, rows.positions)
         shifted = rows.labels[:, 1:]
         answer = shifted != _IGNORE
-        logits = F.linear(hidden[:, :-1][answer], self.language.embed_tokens.weight)
+        logits = F.linear(self._finished(mixed[:, :-1][answer]), self.language.embed_tokens.weight)
         each = F.cross_entropy(logits, shifted[answer], reduction="none")
         place = rows.answers()
         self._count_answers(rows, place, logits.argmax(-1) != shifted[answer])
@@ -380,8 +391,10 @@ class Learner:
         ranks = len(shared.gradients)
         part = slice(self.rank * n // ranks, (self.rank + 1) * n // ranks)
         mean = shared.gradients[0, part]
-        mean.add_(shared.gradients[1:, part].sum(0)).div_(ranks)
-        shared.norms[self.rank] = mean.square().sum()
+        for other in shared.gradients[1:, part]:
+            mean.add_(other)
+        mean.div_(ranks)
+        shared.norms[self.rank] = mean.dot(mean)
         shared.barrier.wait()
         factor = min(1.0, 1.0 / (float(shared.norms.sum().sqrt()) + 1e-6))
         for p, gradient in zip(parameters, shared.gradients[0, :n].split(self.sizes), strict=True):
