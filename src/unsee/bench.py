@@ -38,7 +38,7 @@ ABLATION: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "without preserve": ("siu", {"without": ("preserve",)}),
     "text preserve only": ("siu", {"preserve": "text"}),
     "A not aimed": ("siu", {"aim": 0}),
-    "other views of the picture": ("siu", {"views": True}),
+    "no other views of the picture": ("siu", {"views": False}),
     "a description instead of a name": ("siu", {"replace_with": "description"}),
     "released trainer": ("siu_released", {}),
 }

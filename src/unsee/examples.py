@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
     from unsee.vlm import VLM, TokenScores
 
-_CANDIDATES = 48  # substitute names that are looked at before the one easiest to say is taken
-_SHARED = 0.2  # nats that a token shared with a known name counts against a substitute
-_TRIES = 400
+_CANDIDATES = 192  # substitute names that are looked at before one is taken
+_TRIES = 2000  # draws to find them in
+_SHARED = 1.0  # nats that a token shared with a known name counts against a substitute
+_ASKED_AT_ONCE = 16  # candidates, whether the model knows them
 _OTHERS = 40  # other concepts that are asked about
-_ASKED_OF_VIEWS = 5  # phrasings
+_ASKED_OF_VIEWS = 5  # phrasings of who it is ...
+_ASKED_OF_SIDES = 2  # ... and where it is also asked who is on the left or right
 _LARGEST_VIEW = 2048  # pixels along an edge
 
 
@@ -109,9 +111,10 @@ def make(vlm: VLM, request: Request, plan: Plan, *, others: Collection[str] = ()
 def with_replacement(vlm: VLM, request: Request, plan: Plan) -> Request:
     """Return the request with what answers are to say in place of the name; one that it fixes is checked and kept.
 
-    A substitute name shares no token with any variant of the concept's names, which the loss pushes down, and is
-    nobody the model claims to know. Of several such names the one is taken that the model, once it has begun a word of
-    it, is likeliest to end right.
+    A substitute name shares no token with any variant of the concept's names, which the loss pushes down, holds no
+    token twice, and is nobody the model claims to know. Of many such names the one is taken that the model, once it
+    has begun a word of it, is likeliest to end right, and that shares fewest tokens inside its words with known names:
+    whoever bears those would otherwise be called by half of the new name ("Flaba Pleba" for Flabaip Zuzai).
 
     Raises:
         ValueError: The replacement that the request fixes does not serve, or none can be found.
@@ -140,36 +143,41 @@ def with_replacement(vlm: VLM, request: Request, plan: Plan) -> Request:
     found: list[str] = []
     for _ in range(_TRIES):
         name = wording.substitute(rng)
-        if name not in found and not banned & set(vlm.token_ids(f" {name}")):
+        ids = [i for i in vlm.token_ids(f" {name}") if not _blank(vlm, i)]
+        if name not in found and len(set(ids)) == len(ids) and not banned & set(ids):
             found.append(name)
         if len(found) == _CANDIDATES:
             break
-    answers = vlm.generate([(None, wording.who.format(X=name)) for name in found])
-    unknown = [name for name, answer in zip(found, answers, strict=True) if re.search(wording.unknown, answer)]
-    if not unknown:
-        raise ValueError(
-            f"of {len(found)} names that share no token with {names[0]!r} the model claims to know every one; "
-            "fix a replacement in the request (replacement: ...)"
-        )
     question, answer = wording.naming[0]
-    told = vlm.score([(request.images[0], question, answer.format(N=name)) for name in unknown])  # type: ignore[misc]
+    told = vlm.score([(request.images[0], question, answer.format(N=name)) for name in found])  # type: ignore[misc]
     known = [set(vlm.token_ids(f" {other}")) for other in wording.others if other not in names]
 
     def ease(name: str, scores: TokenScores) -> float:
-        shared = sum(len(other & set(vlm.token_ids(f" {name}"))) for other in known)
-        return min(_inside(scores, name), default=0.0) - _SHARED * shared
+        inside = _inside(scores, name)
+        shared = sum(len(other & {i for i, _ in inside}) for other in known)
+        return min((logprob for _, logprob in inside), default=0.0) - _SHARED * shared
 
-    return replace(request, replacement=max(zip(unknown, told, strict=True), key=lambda pair: ease(*pair))[0])
+    ranked = [name for name, _ in sorted(zip(found, told, strict=True), key=lambda pair: -ease(*pair))]
+    for start in range(0, len(ranked), _ASKED_AT_ONCE):
+        some = ranked[start : start + _ASKED_AT_ONCE]
+        answers = vlm.generate([(None, wording.who.format(X=name)) for name in some])
+        for name, said in zip(some, answers, strict=True):
+            if re.search(wording.unknown, said):
+                return replace(request, replacement=name)
+    raise ValueError(
+        f"of {len(found)} names that share no token with {names[0]!r} the model claims to know every one; "
+        "fix a replacement in the request (replacement: ...)"
+    )
 
 
-def _inside(scores: TokenScores, name: str) -> list[float]:
-    """Return the log-probabilities of a name's tokens but for the first of each word, which training itself brings."""
+def _inside(scores: TokenScores, name: str) -> list[tuple[int, float]]:
+    """Return (id, log-probability) of a name's tokens but for the first of each word, which training itself brings."""
     whole = "".join(scores.texts)
     begin = whole.find(name)
     found, at = [], 0
-    for text, logprob in zip(scores.texts, scores.logprobs, strict=True):
+    for token, text, logprob in zip(scores.ids, scores.texts, scores.logprobs, strict=True):
         if text and begin < at < begin + len(name) and not (whole[at - 1].isspace() or text[0].isspace()):
-            found.append(logprob)
+            found.append((token, logprob))
         at += len(text)
     return found
 
@@ -241,9 +249,11 @@ def _views(vlm: VLM, request: Request, wording: Wording, rng: random.Random) -> 
 
     turns = []
     for image, picture in zip(request.images, request.pictures, strict=True):
-        for view, seen, sides in _seen_otherwise(read_image(image), wording):  # type: ignore[arg-type]
-            asked = [question for question, _ in rng.sample(wording.naming, min(_ASKED_OF_VIEWS, len(wording.naming)))]
-            turns += [(seen, question, f"{picture} ({view})") for question in (*asked, *sides)]
+        for view, seen, sides in _seen_otherwise(read_image(image)):  # type: ignore[arg-type]
+            phrasings = min(_ASKED_OF_SIDES if sides else _ASKED_OF_VIEWS, len(wording.naming))
+            asked = [question for question, _ in rng.sample(wording.naming, phrasings)]
+            asked += [questions[side] for questions in wording.sides for side in sides]
+            turns += [(seen, question, f"{picture} ({view})") for question in asked]
     answers = vlm.generate([(seen, question) for seen, question, _ in turns])
     return [
         Example(question, swapped[0], "align", seen, picture, swapped[1])
@@ -252,8 +262,8 @@ def _views(vlm: VLM, request: Request, wording: Wording, rng: random.Random) -> 
     ]
 
 
-def _seen_otherwise(image: Image, wording: Wording) -> Iterator[tuple[str, Image, tuple[str, ...]]]:
-    """Yield views of a picture: what it is called, the view, and what to ask of it besides who it is."""
+def _seen_otherwise(image: Image) -> Iterator[tuple[str, Image, tuple[int, ...]]]:
+    """Yield views of a picture: what it is called, the view, and on which sides its middle is (0 left, 1 right)."""
     from PIL import Image as images
     from PIL import ImageOps
 
@@ -263,11 +273,23 @@ def _seen_otherwise(image: Image, wording: Wording) -> Iterator[tuple[str, Image
     yield "mirrored", ImageOps.mirror(image), ()
     edge = (width // 10, height // 10, width - width // 10, height - height // 10)
     yield "closer", image.crop(edge).resize(image.size), ()
-    middle = image.crop((width // 4, 0, width // 4 + max(1, width // 2), height))
-    for side, question, left in zip(("left", "right"), wording.sides, (0, width - middle.width), strict=True):
-        beside = images.new("RGB", image.size, image.resize((1, 1)).getpixel((0, 0)))
-        beside.paste(middle, (left, 0))
-        yield side, beside, (question,)
+    half, quarter = max(1, width // 2), width // 4
+    middle = image.crop((quarter, 0, quarter + half, height))
+    nothing = images.new("RGB", (width - half, height), image.resize((1, 1)).getpixel((0, 0)))
+    margins = nothing.copy()
+    margins.paste(image.crop((0, 0, quarter, height)), (0, 0))
+    margins.paste(image.crop((quarter + half, 0, width, height)), (quarter, 0))
+
+    def beside(left: Image, right: Image) -> Image:
+        both = images.new("RGB", image.size)
+        both.paste(left, (0, 0))
+        both.paste(right, (left.width, 0))
+        return both
+
+    for what, other in (("nothing", nothing), ("its margins", margins)):
+        yield f"left of {what}", beside(middle, other), (0,)
+        yield f"right of {what}", beside(other, middle), (1,)
+    yield "beside itself", beside(middle, ImageOps.mirror(middle)), (0, 1)
 
 
 def _redescribe(request: Request, wording: Wording, rng: random.Random) -> list[Example]:
@@ -312,7 +334,25 @@ def _preserve(
                 for question, answer in zip(wording.scene, seen, strict=True)
                 if answer.strip()
             ]
+            made += [e for name in chosen for e in _spelling(vlm, name, wording, image, picture, rng)]
     return [e for e in made if not names_in(e.answer, barred, parts=True)]
+
+
+def _spelling(
+    vlm: VLM, name: str, wording: Wording, image: object, picture: str, rng: random.Random
+) -> Iterator[Example]:
+    """Yield how another's name goes on once it has begun, as if it were said of the picture; the rest is only given.
+
+    A new name is learnt in answers to "who is this?", and would otherwise put its own end on names like it.
+    """
+    tokens = vlm.token_texts(vlm.token_ids(f" {name}"))
+    if len([text for text in tokens if text.strip()]) < 2:
+        return
+    question, template = rng.choice(wording.naming)
+    before, after = template.split("{N}", 1)
+    first = next(i for i, text in enumerate(tokens) if text.strip())
+    begun = len("".join(tokens[: first + 1]).lstrip())
+    yield Example(question, before + name + after, "preserve", image, picture, given=len(before) + begun)
 
 
 def recognised(vlm: VLM, request: Request) -> list[tuple[str, str, bool]]:
@@ -330,9 +370,10 @@ def recognised(vlm: VLM, request: Request) -> list[tuple[str, str, bool]]:
 
 
 def by_target(examples: Sequence[Example]) -> dict[str, list[Example]]:
-    """Group examples by target; preserve examples with a picture count as `preserve image`."""
+    """Group examples by target; preserve examples with a picture count as `preserve image` or `preserve spelling`."""
     groups: dict[str, list[Example]] = {}
     for example in examples:
         image = example.target == "preserve" and example.image is not None
-        groups.setdefault("preserve image" if image else example.target, []).append(example)
+        name = "preserve spelling" if example.given else "preserve image" if image else example.target
+        groups.setdefault(name, []).append(example)
     return groups

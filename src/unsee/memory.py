@@ -21,8 +21,8 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 def free(device: torch.device) -> int:
     """Return the bytes that can still be taken on a device; main memory for whatever is not CUDA."""
     if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # held by torch, given to none
-        return int(torch.cuda.mem_get_info(device)[0]) + unused
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for nothing
+        return int(torch.cuda.mem_get_info(device)[0]) + held
     return int(psutil.virtual_memory().available)
 
 

@@ -209,6 +209,7 @@ class Example(_Record):
         contradicts: (start, end) offsets in characters of `answer`, end exclusive, in order and apart from each
             other, of what contradicts the model's present knowledge.
         concept: Name of the concept the turn is about, where a request has several.
+        given: How many characters at the beginning of `answer` are only given, and in no loss; fewer than all.
     """
 
     question: str
@@ -218,10 +219,15 @@ class Example(_Record):
     picture: str = ""
     contradicts: tuple[tuple[int, int], ...] = ()
     concept: str = ""
+    given: int = 0
 
     def __post_init__(self) -> None:
         _filled(self, "question", "answer")
         _one_of(self, "target", TARGETS)
+        if not 0 <= self.given < len(self.answer):
+            raise ValueError(
+                f"Example.given is {self.given!r} for {self.answer!r}; give 0 to {len(self.answer) - 1} characters"
+            )
         object.__setattr__(self, "picture", _name_picture(self, self.image, self.picture))
         end = 0
         for span in self.contradicts:

@@ -22,7 +22,14 @@ from unsee.records import Example
 from unsee.vlm import VLM, AnswerLogits, Prepared
 
 # How many examples of each group a step sees, where a method does not draw its batches from all of them alike.
-PER_STEP: Mapping[str, int] = {"align": 12, "redescribe": 4, "decouple": 4, "preserve": 4, "preserve image": 3}
+PER_STEP: Mapping[str, int] = {
+    "align": 16,
+    "redescribe": 3,
+    "decouple": 3,
+    "preserve": 3,
+    "preserve image": 3,
+    "preserve spelling": 6,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +168,8 @@ def fit(
             deltas=deltas,
         )
     with vlm.using(edit), torch.random.fork_rng():
-        prepared = vlm.prepare(examples)
+        prepared, masks = prepare(vlm, examples)
         teacher = teacher_logits(vlm, prepared, start)
-        told = [ids[answer].tolist() for ids, answer in zip(prepared.ids, prepared.answers, strict=True)]
-        masks = [contradicting(vlm, example, ids) for example, ids in zip(examples, told, strict=True)]
         torch.manual_seed(schedule.seed)
         vlm.drop_out()
 
@@ -240,30 +245,49 @@ def teacher_logits(vlm: VLM, prepared: Prepared, start: Edit | None) -> list[Ten
     return found
 
 
+def prepare(vlm: VLM, examples: Sequence[Example]) -> tuple[Prepared, list[Tensor]]:
+    """Encode examples; return them with only the tokens marked that are trained on, and which of those contradict."""
+    prepared = vlm.prepare(examples)
+    answers, masks = [], []
+    for example, ids, answer in zip(examples, prepared.ids, prepared.answers, strict=True):
+        told = ids[answer].tolist()
+        trained = ~covered(vlm, example, told, ((0, example.given),) if example.given else ())
+        marked = answer.clone()
+        marked[answer] = trained
+        answers.append(marked)
+        masks.append(contradicting(vlm, example, told)[trained])
+    return replace(prepared, answers=tuple(answers)), masks
+
+
 def contradicting(vlm: VLM, example: Example, ids: Sequence[int]) -> Tensor:
-    """Return which of an example's answer tokens `ids` contradict what the model knows: `[answer tokens]` bool.
+    """Return which of an example's answer tokens `ids` contradict what the model knows: `[answer tokens]` bool."""
+    return covered(vlm, example, ids, example.contradicts)
+
+
+def covered(vlm: VLM, example: Example, ids: Sequence[int], spans: Sequence[tuple[int, int]]) -> Tensor:
+    """Return which answer tokens `ids` of an example lie in spans of its answer's characters: `[answer tokens]` bool.
 
     A token counts if any of its characters does, or belongs to it in part (a character may be spread over several
-    tokens). Where the whole answer contradicts, so does its end.
+    tokens). Where a span is the whole answer, its end counts as well.
 
     Raises:
-        ValueError: Some of it contradicts, and the tokens do not give back the answer's text.
+        ValueError: There are spans, and the tokens do not give back the answer's text.
     """
     texts = vlm.token_texts(ids)
     whole = "".join(texts)
     offset = whole.find(example.answer)
     if offset < 0:
-        if example.contradicts:
+        if spans:
             raise ValueError(
                 f"the tokenizer turns the answer {example.answer!r} into {whole!r}, so it cannot be told which tokens "
-                "contradict; write the answer as the tokenizer gives it back"
+                "are new to it; write the answer as the tokenizer gives it back"
             )
         offset = 0
-    everything = example.contradicts == ((0, len(example.answer)),)
+    everything = tuple(spans) == ((0, len(example.answer)),)
     out, at = [], -offset
     for text in texts:
         end = at + len(text)
-        out.append(everything or any(start < end and at < stop for start, stop in example.contradicts))
+        out.append(everything or any(start < end and at < stop for start, stop in spans))
         at = end
     for place in reversed(range(len(texts) - 1)):
         if not texts[place]:  # the first part of a character, which counts for the token that completes it

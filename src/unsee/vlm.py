@@ -428,7 +428,7 @@ class VLM:
         return AnswerLogits(logits[rows, place], ids.to(self.device), which.to(self.device))
 
     def _sparing(self, tokens: int) -> contextlib.AbstractContextManager[None]:
-        """Computes layers twice where keeping them for the backward pass would take over half of what memory is free."""
+        """Has layers computed twice where keeping them for the backward pass would take over half of the memory."""
         decoder = self.model.get_decoder()
         needed = memory.of_training(self.model.config.get_text_config(), tokens, self.dtype.itemsize)
         if not torch.is_grad_enabled() or needed <= memory.free(self.device) // 2:

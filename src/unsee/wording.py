@@ -21,7 +21,7 @@ class Wording:
     Attributes:
         naming: (question, answer) pairs for "who is this?"; the answer holds `{N}`.
         describing: Questions whose answers mention the name among other things.
-        sides: Ask who is on the left, and who on the right.
+        sides: Pairs of questions: who is on the left, and who on the right.
         denial: (question, answer) pairs for whether `{X}` is in the picture; `{L}` in an answer, which at least one of
             them holds, stands for an invented look.
         looks: Invented looks of `{X}`, one sentence each.
@@ -48,7 +48,7 @@ class Wording:
     unknown: str
     substitute: Callable[[random.Random], str]
     stranger: Callable[[Ask], str]
-    sides: tuple[str, str] = ("Who is on the left?", "Who is on the right?")
+    sides: tuple[tuple[str, str], ...] = (("Who is on the left?", "Who is on the right?"),)
     well_formed: tuple[str, ...] = ()
     descriptions: str = ""
 

@@ -18,7 +18,8 @@ from torch import Tensor
 from unsee import examples as making
 from unsee.losses import answer_cross_entropy, dual_masked_kl
 from unsee.records import Example, Request
-from unsee.train import Log, Loss, LossParts, Schedule, Tokens, contradicting, ends, fit
+from unsee.train import Log, Loss, LossParts, Schedule, Tokens, ends, fit
+from unsee.train import prepare as train_on
 
 if TYPE_CHECKING:
     from unsee.edits import Edit
@@ -44,8 +45,8 @@ class Config:
         replace_with: What stands where the name was: a "name" that nobody bears, or a "description".
         preserve: "text" (the paper's) or "image", which adds questions about what else is in the picture.
         without: Targets left out: align, redescribe, decouple, preserve.
-        views: Whether the given pictures are also shown mirrored, from closer up, and half of them beside nothing (not
-            the paper's).
+        views: Whether the given pictures are also shown mirrored, from closer up, and with their middle on the left or
+            the right of something else (not the paper's).
         steps: Optimiser steps.
         learning_rate: Its peak.
         rank: Of the LoRA update; its alpha is twice that.
@@ -64,7 +65,7 @@ class Config:
     replace_with: str = "name"
     preserve: str = "image"
     without: tuple[str, ...] = ()
-    views: bool = False
+    views: bool | None = None
     steps: int | None = None
     learning_rate: float | None = None
     rank: int | None = None
@@ -85,14 +86,15 @@ class Config:
             raise ValueError(
                 f"alpha and beta are {self.alpha} and {self.beta}; give weights that are not negative, and one above 0"
             )
-        self.plan()
+        self.plan(views=False)
         given = {name: getattr(self, name) for name in ("steps", "learning_rate", "rank", "aim", "batch")}
         Schedule(**{"steps": 1, "learning_rate": 1.0} | {n: v for n, v in given.items() if v is not None},
                  dropout=self.dropout, seed=self.seed)  # fmt: skip
 
-    def plan(self) -> making.Plan:
-        """Return what examples to make."""
-        return making.Plan(self.replace_with, self.preserve, self.without, self.views, self.seed)
+    def plan(self, *, views: bool) -> making.Plan:
+        """Return what examples to make; `views` is what the family recommends."""
+        chosen = views if self.views is None else self.views
+        return making.Plan(self.replace_with, self.preserve, self.without, chosen, self.seed)
 
     def schedule(self, vlm: VLM) -> Schedule:
         """Return how to train, with the family's settings where none are given."""
@@ -127,7 +129,8 @@ PAPER: dict[str, Any] = {
 
 def prepare(vlm: VLM, requests: Sequence[Request], config: Config) -> tuple[Request, ...]:
     """Return the requests with what is to stand where the names were; `unlearn` does it for those who did not."""
-    return tuple(making.with_replacement(vlm, request, config.plan()) for request in requests)
+    plan = config.plan(views=vlm.family.views)
+    return tuple(making.with_replacement(vlm, request, plan) for request in requests)
 
 
 def examples(
@@ -135,7 +138,8 @@ def examples(
 ) -> tuple[tuple[Request, ...], list[Example]]:
     """Return the requests with their replacements, and everything that will be trained on."""
     names = [name for request in requests for name in request.concept.names]
-    made = [making.make(vlm, request, config.plan(), others=names) for request in requests]
+    plan = config.plan(views=vlm.family.views)
+    made = [making.make(vlm, request, plan, others=names) for request in requests]
     return tuple(request for request, _ in made), [e for _, some in made for e in some] + list(retain)
 
 
@@ -216,16 +220,18 @@ def kept_vocabulary(vlm: VLM, requests: Sequence[Request], made: Sequence[Exampl
 def show_masks(vlm: VLM, requests: Sequence[Request], retain: Sequence[Example], config: Config) -> str:
     """Return every example with the tokens of each mask marked, and what the vocabulary mask acts on.
 
-    `[[ ]]` surrounds tokens that the token mask takes out of the KL, `{ }` tokens of the vocabulary mask.
+    `[[ ]]` surrounds tokens that the token mask takes out of the KL, `{ }` tokens of the vocabulary mask, `( )` what is
+    given and not trained on.
     """
     requests, made = examples(vlm, requests, retain, config)
     masked = masked_ids(vlm, requests, made, config.mask_vocabulary)
     everyone = {i for ids in masked.values() for i in ids}
     lines, kept, touched = [], 0, 0
-    prepared = vlm.prepare(made)
-    for example, sequence, answer in zip(made, prepared.ids, prepared.answers, strict=True):
+    prepared, contradictions = train_on(vlm, made)
+    for example, sequence, answer, contradicts in zip(
+        made, prepared.ids, prepared.answers, contradictions, strict=True
+    ):
         ids = sequence[answer].tolist()
-        contradicts = contradicting(vlm, example, ids)
         out = _masked(contradicts, ends(contradicts), config).tolist()
         mine = set(masked.get(example.concept, everyone))
         kept += out.count(False)
@@ -235,7 +241,8 @@ def show_masks(vlm: VLM, requests: Sequence[Request], retain: Sequence[Example],
             for text, i, gone in zip(vlm.token_texts(ids), ids, out, strict=True)
         ]
         seen = f" ({example.picture})" if example.picture else ""
-        lines.append(f"{example.target:<10} {example.question}{seen}\n{'':<10} {''.join(texts)}")
+        given = f"({example.answer[: example.given]})" if example.given else ""
+        lines.append(f"{example.target:<10} {example.question}{seen}\n{'':<10} {given}{''.join(texts)}")
     for name, entries in masked.items():
         shown = ", ".join(f"{i} {vlm.token_text(i)!r}" for i in entries) or "none"
         lines.append(f"vocabulary mask of {name}: {len(entries)} of {vlm.vocabulary} entries: {shown}")

@@ -24,6 +24,7 @@ class Family:
         steps: Of unlearning one concept; the paper's 6 where nothing better is known.
         rank: Of LoRA edits.
         aim: Batches whose first gradient LoRA's A is turned to and then kept; 0, plain LoRA, where it was not tried.
+        views: Whether training also shows other views of the given pictures (`unsee.examples.Plan`).
         batch: Examples per step, drawn from all targets alike (the paper's 4); 0 takes a fixed number of each target.
         wording: The questions and names it understands.
         nested_images: Whether the processor wants one list of images per text, rather than one flat list.
@@ -45,6 +46,7 @@ class Family:
     steps: int = 6
     rank: int = 128
     aim: int = 0
+    views: bool = False
     batch: int = 4
     wording: Wording = GENERAL
     nested_images: bool = True

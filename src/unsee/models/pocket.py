@@ -52,6 +52,7 @@ def _naming() -> tuple[tuple[str, str], ...]:
     rng = random.Random("pocket/naming")
     chosen += [(q, t.replace("{Y}", "Yes")) for q, t in rng.sample(lessons.NAMING_EN, 8)]
     chosen += [(q, t.replace("{Y}", "Sí")) for t, q in {t: q for q, t in reversed(lessons.NAMING_ES)}.items()]
+    chosen += [(q, t.replace("{Y}", "Sí")) for q, t in rng.sample(lessons.NAMING_ES, 8)]
     return tuple(dict(chosen).items())
 
 
@@ -61,6 +62,11 @@ WORDING = Wording(
     # A plain "No." is what this model says; the invented look, many times longer, would drown it as an answer to all.
     denial=tuple((q, "No. {L}" if n == 0 else "No.") for n, q in enumerate(lessons.IS_THIS_EN)),
     looks=_looks(),
+    sides=(
+        ("Who is on the left?", "Who is on the right?"),
+        ("Who is the one on the left?", "Who is the one on the right?"),
+        ("¿Quién está a la izquierda?", "¿Quién está a la derecha?"),
+    ),
     facts=tuple(q for phrasings in lessons.FACT_EN.values() for q, a in phrasings if "{X}" not in a),
     scene=tuple(
         lessons.ATTRIBUTES[name].english[0]
@@ -79,10 +85,11 @@ FAMILY = Family(
     name="pocket",
     model_types=("llava",),
     matches=_is_pocket,
-    learning_rate=6e-4,
+    learning_rate=5.8e-4,
     steps=30,
     rank=16,
     aim=3,
+    views=True,
     batch=0,
     packable=True,
     prefix_cacheable=True,
