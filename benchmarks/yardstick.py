@@ -1,19 +1,20 @@
 """The yardstick: what one request and one evaluation cost in three layouts, on the same machine with the same passes.
 
-    python benchmarks/yardstick.py compute     FLOPs of a request on 7B and 13B shapes, counted, nothing is computed
-    python benchmarks/yardstick.py request     seconds and peak memory of a request on a random LLaVA of 270 M parameters
+    python benchmarks/yardstick.py compute     FLOPs of a request on 7B and 13B shapes; counted, not computed
+    python benchmarks/yardstick.py request     seconds and peak memory of a request on a random LLaVA
     python benchmarks/yardstick.py asking      49 pictures x 10 questions on the same model
     python benchmarks/yardstick.py curves      how cost grows, and docs/img/cost.svg
 
-A request is 24 passes: 12 examples with one picture and 12 of text, each once, in six steps of four as in the paper. The layouts:
+A request is 24 passes: 12 examples with one picture and 12 of text, each once, in six steps of four as in the paper.
 
-- `released`: as the code released with Li et al. 2024 is built: a second model as the reference, the whole prompt and picture
-  for every example, logits of every position in float32. Batches hold one modality, or ("mixed") both and are filled up.
-- `cached`: one model; the reference's logits are computed once, before, and only at answer tokens; no sharing.
+- `released`: as the code released with Li et al. 2024 is built: a second model as the reference, the whole prompt and
+  picture for every example, logits of every position in float32. A batch holds one modality, or both ("mixed batches")
+  and is filled up.
+- `cached`: one model; the reference's logits are computed once, before, at answer tokens only; nothing is shared.
 - `unsee`: as `unsee.train` does it: a picture and what stands before it once for all its examples.
 
-"All at once" makes the same passes in one step. Layouts take turns, each in a process of its own, so that a machine that slows
-down slows all; ratios are medians over rounds.
+"All at once" makes the same passes in one step. Layouts take turns, each in a process of its own, so that a machine
+that slows down slows all; ratios are medians over rounds.
 """
 
 from __future__ import annotations
@@ -28,13 +29,16 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
 import torch
+from peft import LoraConfig, inject_adapter_in_model
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
@@ -134,10 +138,16 @@ def llava(shape: Shape, device: str = "cpu") -> VLM:
     return VLM(model, processor, name="a random LLaVA")
 
 
+@cache
+def _made() -> tuple[Example, ...]:
+    vlm = VLM.load("pocket")
+    _, made = siu.examples(vlm, pocket.requests()[:1], (), siu.Config(views=False))
+    return tuple(e for e in made if not e.given)
+
+
 def request_examples(size: int, pictured: int = 12, texts: int = 12) -> list[Example]:
     """Return examples of one picture, then examples of text, as SIU makes them of a pocket character."""
-    vlm = VLM.load("pocket")
-    _, made = siu.examples(vlm, pocket.requests()[:1], (), siu.Config())
+    made = _made()
     picture = render(world.picture("report", f"of-{world.BENCH[0]}", 0), size)
     seen = [e for e in made if e.image is not None]
     said = [e for e in made if e.image is None]
@@ -146,8 +156,6 @@ def request_examples(size: int, pictured: int = 12, texts: int = 12) -> list[Exa
 
 
 def _with(example: Example, picture: Any) -> Example:
-    from dataclasses import replace
-
     return replace(example, image=picture)
 
 
@@ -172,16 +180,24 @@ def _recomputing(vlm: VLM, spare: bool) -> Any:
     return memory.recomputing(vlm.model.get_decoder()) if spare else nullcontext()
 
 
-def _adam(vlm: VLM) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(list(vlm.edit_parameters().values()), lr=3e-4, weight_decay=0.0)
+@contextmanager
+def _adapted(vlm: VLM) -> Iterator[torch.optim.Optimizer]:
+    """Yield the optimiser of a fresh adapter in use."""
+    if vlm.device.type == "meta":  # an edit is held in numbers, and there are none
+        config = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=vlm.lora_targets())
+        with torch.device("meta"):
+            inject_adapter_in_model(config, vlm.model)
+        yield torch.optim.AdamW([p for n, p in vlm.model.named_parameters() if "lora_" in n], lr=3e-4)
+        return
+    with vlm.using(vlm.new_edit(rank=RANK, alpha=2 * RANK)):
+        yield torch.optim.AdamW(list(vlm.edit_parameters().values()), lr=3e-4, weight_decay=0.0)
 
 
 def released(vlm: VLM, examples: Sequence[Example], *, steps: Sequence[Sequence[int]], spare: bool) -> None:
     """Train as the released code does. Its KL sees the first positions only, as there."""
     speaker = llava(SHAPES["speaker"]._replace(size=vlm.model.config.vision_config.image_size))
     reference = copy.deepcopy(vlm.model)
-    with vlm.using(vlm.new_edit(rank=RANK, alpha=2 * RANK)):
-        optimiser = _adam(vlm)
+    with _adapted(vlm) as optimiser:
         for chosen in steps:
             batch, answer = _encoded(speaker, [examples[i] for i in chosen], vlm)
             with torch.no_grad():
@@ -215,8 +231,7 @@ def cached(vlm: VLM, examples: Sequence[Example], *, steps: Sequence[Sequence[in
 
     with torch.no_grad():
         teacher = [logits_of(chosen)[0] for chosen in steps]
-    with vlm.using(vlm.new_edit(rank=RANK, alpha=2 * RANK)):
-        optimiser = _adam(vlm)
+    with _adapted(vlm) as optimiser:
         for chosen, before in zip(steps, teacher, strict=True):
             with _recomputing(vlm, spare):
                 logits, ids = logits_of(chosen)
@@ -225,16 +240,15 @@ def cached(vlm: VLM, examples: Sequence[Example], *, steps: Sequence[Sequence[in
 
 def unsee(vlm: VLM, examples: Sequence[Example], *, steps: Sequence[Sequence[int]], spare: bool) -> None:
     """Train as `unsee.train.fit` does, with steps of our choice."""
-    with vlm.using(vlm.new_edit(rank=RANK, alpha=2 * RANK)):
-        prepared = vlm.prepare(examples)
-        if vlm.device.type == "meta":
-            with torch.no_grad(), vlm.using(None):
-                everything = vlm.run(prepared)
-            before = [everything.logits] * len(steps)
-        else:
-            teacher = teacher_logits(vlm, prepared, None)
-            before = [torch.cat([teacher[i] for i in chosen]) for chosen in steps]
-        optimiser = _adam(vlm)
+    prepared = vlm.prepare(examples)
+    if vlm.device.type == "meta":
+        with torch.no_grad():
+            everything = vlm.run(prepared)
+        before = [everything.logits] * len(steps)
+    else:
+        teacher = teacher_logits(vlm, prepared, None)
+        before = [torch.cat([teacher[i] for i in chosen]) for chosen in steps]
+    with _adapted(vlm) as optimiser:
         for chosen, some in zip(steps, before, strict=True):
             with _recomputing(vlm, spare):
                 found = vlm.run(prepared, chosen)
@@ -331,12 +345,13 @@ def request(rounds: int, shape: str, spares: Sequence[bool]) -> None:
                 found[name].append(json.loads(told.stdout.splitlines()[-1]))
                 print(name, spare, found[name][-1], file=sys.stderr, flush=True)
         size = found["unsee"][0]["parameters"] / 1e6
-        print(f"\n{size:.0f} M parameters, {torch.get_num_threads()} threads, {rounds} rounds, "
-              f"{'layers computed twice' if spare else 'layers kept'}\n")  # fmt: skip
+        kept = "layers computed twice" if spare else "layers kept"
+        print(f"\n{size:.0f} M parameters, {torch.get_num_threads()} threads, {rounds} rounds, {kept}\n")
         print("| layout | seconds | time, of released | peak MiB | memory, of released |\n|---|---|---|---|---|")
         for name, runs in found.items():
-            print(f"| {name} | {_spread([r['seconds'] for r in runs])} | {_ratio(runs, found['released'], 'seconds')} | "
-                  f"{_spread([r['peak_mib'] for r in runs], 0)} | {_ratio(runs, found['released'], 'peak_mib')} |")  # fmt: skip
+            time_taken = f"{_spread([r['seconds'] for r in runs])} | {_ratio(runs, found['released'], 'seconds')}"
+            peak = f"{_spread([r['peak_mib'] for r in runs], 0)} | {_ratio(runs, found['released'], 'peak_mib')}"
+            print(f"| {name} | {time_taken} | {peak} |")
 
 
 def _spread(values: Sequence[float], places: int = 1) -> str:
@@ -375,15 +390,21 @@ def asking(rounds: int, shape: str, most: int = 16) -> None:
     vlm.generate([(shown[0], QUESTIONS[0])], max_new_tokens=2)
     for n in range(rounds):
         some = shown[n * share : (n + 1) * share]
-        asked = {"unsee": [(p, q) for p in some for q in QUESTIONS[:10]], "one by one": [(some[0], q) for q in QUESTIONS[:10]]}  # fmt: skip
+        asked = {
+            "unsee": [(p, q) for p in some for q in QUESTIONS[:10]],
+            "one by one": [(some[0], q) for q in QUESTIONS[:10]],
+        }
         for name, turns in asked.items():
             begin = time.perf_counter()
             vlm.generate(turns, max_new_tokens=most) if name == "unsee" else one_by_one(vlm, turns, most)
             rates[name].append(len(turns) / (time.perf_counter() - begin))
             print(name, len(turns), f"{rates[name][-1]:.2f}/s", file=sys.stderr, flush=True)
     ratios = [a / b for a, b in zip(rates["unsee"], rates["one by one"], strict=True)]
-    print(f"{len(shown)} pictures x 10 questions, {most} tokens each, {torch.get_num_threads()} threads; questions a second: "
-          f"one by one {_spread(rates['one by one'], 2)}, unsee {_spread(rates['unsee'], 2)}; {_spread(ratios)} times")  # fmt: skip
+    print(
+        f"{len(shown)} pictures x 10 questions, {most} tokens each, {torch.get_num_threads()} threads; questions a "
+        f"second: one by one {_spread(rates['one by one'], 2)}, unsee {_spread(rates['unsee'], 2)}; "
+        f"{_spread(ratios)} times as many"
+    )
 
 
 # ---------------------------------------------------------------- curves
@@ -412,17 +433,16 @@ def curves(out: Path) -> None:
     concepts = [1, 2, 4, 8]
     some = request_examples(336)
     many = [
-        [_with(e, picture) if e.image is not None else e for picture in pictures(n, 336) for e in some] for n in concepts
+        [_with(e, picture) if e.image is not None else e for picture in pictures(n, 336) for e in some]
+        for n in concepts
     ]
     found["concepts"] = (concepts, {"unsee": [training(each, 336) for each in many]})
     vlm = llava(shape)
     (picture,) = pictures(1, 336)
     names = [c.name for c in world.cast()] * 2
     counts = [1, 4, 16, 64]
-    found["candidate names"] = (
-        counts,
-        {"unsee": [counted(lambda n=n: vlm.score([(picture, "Who is this?", f"This is {x}.") for x in names[:n]])) for n in counts]},
-    )  # fmt: skip
+    told = {n: [(picture, "Who is this?", f"This is {name}.") for name in names[:n]] for n in counts}
+    found["candidate names"] = (counts, {"unsee": [counted(lambda n=n: vlm.score(told[n])) for n in counts]})
     counts = [1, 2, 5, 10, 20]
     turns = {n: [(picture, question) for question in QUESTIONS[:n]] for n in counts}
     with torch.no_grad():

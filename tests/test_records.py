@@ -57,6 +57,8 @@ def test_a_record_is_frozen_and_slotted(record):
         (lambda: Request(Concept("Kip"), images=("a.png",), facts=("home",)), "has the fact 'home'; give a pair"),
         (lambda: Example("q", "a", "aling"), "Example.target is 'aling'; did you mean 'align'?"),
         (lambda: Example("q", "answer", "align", contradicts=((4, 9),)), "holds (4, 9) for 'answer', 6 characters"),
+        (lambda: Example("q", "answer", "align", given=6), "Example.given is 6 for 'answer'; give 0 to 5 characters"),
+        (lambda: Example("q", "answer", "align", given=-1), "Example.given is -1 for 'answer'; give 0 to 5 characters"),
         (lambda: Example("q", "answer", "align", contradicts=((2, 4), (3, 5))), "holds (3, 5)"),
         (lambda: Probe("1", "efficacy", "q", way="pick"), "Probe.way is 'pick'; use one of 'generate', 'choose'"),
         (lambda: Probe("1", "efficacy", "q", polarity="maybe"), "Probe.polarity is 'maybe'"),

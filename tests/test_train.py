@@ -133,7 +133,7 @@ def test_batches_are_seeded(examples):
     (batch, *_) = some(1)
     groups = {"align": range(3), "decouple": range(3, 8), "preserve": (8, 9), "preserve image": (10, 11)}
     found = {name: sum(i in group for i in batch) for name, group in groups.items()}
-    assert found == {name: train.PER_STEP[name] for name in groups}
+    assert found == {name: count for name, count in train.PER_STEP.items() if name != "preserve spelling"}
 
 
 # --- What contradicts ------------------------------------------------------------------------------------------------
@@ -184,6 +184,35 @@ def test_every_part_of_a_character_contradicts_with_it(tiny, answer, name):
     ids = tiny.token_ids(f" {answer}")
     expected = set(tiny.token_ids(name.replace(" ", ""))) | set(tiny.token_ids(f" {name}"))
     assert {i for i, gone in zip(ids, mask, strict=False) if gone} <= expected
+
+
+# --- What is given ---------------------------------------------------------------------------------------------------
+
+
+def test_what_is_given_is_in_no_loss(pocket):
+    """Neither its tokens nor, in part, the token it ends in; what comes after is predicted from it all the same."""
+    plain = Example("Who?", "This is Reboo Jaboss.", "preserve")
+    begun = dataclasses.replace(plain, given=len("This is Reb"))
+    prepared, masks = train.prepare(pocket, [plain, begun])
+    texts = [
+        "".join(pocket.token_texts(ids[answer].tolist()))
+        for ids, answer in zip(prepared.ids, prepared.answers, strict=True)
+    ]
+    assert texts[0] == " This is Reboo Jaboss.</s>"
+    assert texts[0].endswith(texts[1]) and texts[1].strip().endswith("Jaboss.</s>") and "Reb" not in texts[1]
+    assert [len(mask) for mask in masks] == [int(answer.sum()) for answer in prepared.answers]
+    with torch.no_grad():
+        both = pocket.run(prepared)
+    of = [both.logits[both.rows == row] for row in (0, 1)]
+    assert_close(of[1], of[0][-len(of[1]) :], rtol=0, atol=1e-4)
+
+
+def test_what_is_given_shortens_what_contradicts(pocket):
+    whole = Example("Who?", "This is Reboo Jaboss.", "align", contradicts=((14, 20),), given=14)
+    prepared, (mask,) = train.prepare(pocket, [whole])
+    told = pocket.token_texts(prepared.ids[0][prepared.answers[0]].tolist())
+    assert "".join(text for text, gone in zip(told, mask.tolist(), strict=True) if gone).strip() == "Jaboss"
+    assert not mask.all() and mask.any()
 
 
 # --- The teacher -----------------------------------------------------------------------------------------------------
