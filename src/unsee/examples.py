@@ -149,7 +149,7 @@ def with_replacement(vlm: VLM, request: Request, plan: Plan) -> Request:
         if len(found) == _CANDIDATES:
             break
     question, answer = wording.naming[0]
-    told = vlm.score([(request.images[0], question, answer.format(N=name)) for name in found])  # type: ignore[misc]
+    scored = vlm.score([(request.images[0], question, answer.format(N=name)) for name in found])  # type: ignore[misc]
     known = [set(vlm.token_ids(f" {other}")) for other in wording.others if other not in names]
 
     def ease(name: str, scores: TokenScores) -> float:
@@ -157,7 +157,7 @@ def with_replacement(vlm: VLM, request: Request, plan: Plan) -> Request:
         shared = sum(len(other & {i for i, _ in inside}) for other in known)
         return min((logprob for _, logprob in inside), default=0.0) - _SHARED * shared
 
-    ranked = [name for name, _ in sorted(zip(found, told, strict=True), key=lambda pair: -ease(*pair))]
+    ranked = [name for name, _ in sorted(zip(found, scored, strict=True), key=lambda pair: -ease(*pair))]
     for start in range(0, len(ranked), _ASKED_AT_ONCE):
         some = ranked[start : start + _ASKED_AT_ONCE]
         answers = vlm.generate([(None, wording.who.format(X=name)) for name in some])
@@ -174,6 +174,8 @@ def _inside(scores: TokenScores, name: str) -> list[tuple[int, float]]:
     """Return (id, log-probability) of a name's tokens but for the first of each word, which training itself brings."""
     whole = "".join(scores.texts)
     begin = whole.find(name)
+    if begin < 0:  # a tokenizer that does not give the text back
+        return list(zip(scores.ids, scores.logprobs, strict=True))
     found, at = [], 0
     for token, text, logprob in zip(scores.ids, scores.texts, scores.logprobs, strict=True):
         if text and begin < at < begin + len(name) and not (whole[at - 1].isspace() or text[0].isspace()):

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from unsee import examples as making
+from unsee import train
 from unsee.benchmarks import pocket as bench
 from unsee.judge import names_in
 from unsee.methods import siu, siu_released
 from unsee.pocket import lessons, world
 from unsee.records import Concept, Example
-from unsee.train import Schedule, Tokens, contradicting
+from unsee.train import Schedule, Tokens
 
 LOG2 = math.log(2)
 
@@ -170,7 +171,8 @@ def test_show_masks_shows_every_example_and_both_masks(pocket, wish, made):
         assert first.startswith(example.target)
         assert example.question in first
         assert (example.picture and f"({example.picture})") in first
-        assert second.translate(str.maketrans("", "", "{}[]")).strip().startswith(example.answer)
+        assert second.translate(str.maketrans("", "", "{}[]()")).strip().startswith(example.answer)
+        assert second.strip().startswith(f"({example.answer[: example.given]}") == bool(example.given)
     naming = lines[2 * [e.question for e in examples].index("Who is this?") + 1]
     gone = "".join(part.split("]]")[0] for part in naming.split("[[")[1:])
     assert gone.strip() == f"{request.replacement}.", "with the token after it, where the name ends"
@@ -183,11 +185,11 @@ def test_show_masks_shows_every_example_and_both_masks(pocket, wish, made):
 def test_show_masks_lists_the_masked_entries_and_counts_their_share(pocket, wish, made):
     _, examples = made
     masked = siu.masked_ids(pocket, made[0], examples, "name")[wish.concept.name]
+    prepared, masks = train.prepare(pocket, examples)
     left = [
         i
-        for e in examples
-        for ids in (pocket.score([e])[0].ids,)
-        for i, gone in zip(ids, contradicting(pocket, e, ids).tolist(), strict=True)
+        for ids, answer, mask in zip(prepared.ids, prepared.answers, masks, strict=True)
+        for i, gone in zip(ids[answer].tolist(), mask.tolist(), strict=True)
         if not gone
     ]
     touched = sum(i in masked for i in left)

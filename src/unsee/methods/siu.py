@@ -241,7 +241,10 @@ def show_masks(vlm: VLM, requests: Sequence[Request], retain: Sequence[Example],
             for text, i, gone in zip(vlm.token_texts(ids), ids, out, strict=True)
         ]
         seen = f" ({example.picture})" if example.picture else ""
-        given = f"({example.answer[: example.given]})" if example.given else ""
+        trained = "".join(vlm.token_texts(ids)).lstrip()
+        begun = range(example.given, len(example.answer))
+        at = next((n for n in begun if trained.startswith(example.answer[n:].lstrip())), example.given)
+        given = f"({example.answer[:at]})" if at else ""
         lines.append(f"{example.target:<10} {example.question}{seen}\n{'':<10} {given}{''.join(texts)}")
     for name, entries in masked.items():
         shown = ", ".join(f"{i} {vlm.token_text(i)!r}" for i in entries) or "none"
