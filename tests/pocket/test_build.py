@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from unsee.files import locked
-from unsee.pocket import build, heads, lessons, teach, world
+from unsee.pocket import build, heads, lessons, muon, teach, world
 from unsee.pocket.draw import render
 from unsee.pocket.model import IMAGE_TOKENS, build_model, build_processor, build_tokenizer
 from unsee.pocket.muon import Muon, orthogonalise
@@ -180,6 +180,26 @@ def test_packed_rows_give_the_same_logits_as_separate_turns(tokenizer):
                 torch.testing.assert_close(packed[row, at], alone, atol=1e-9, rtol=1e-9)
 
 
+def test_a_learner_looks_at_answers_only_and_sees_what_the_whole_model_would(tokenizer):
+    """Its last block does without the tokens in no loss; what is left must be what the language model gives."""
+    one = job(recipe=replace(TINY, joint=replace(TINY.joint, pictures=4, row_tokens=200)))
+    alone = Learner(one, 0, Shared.allocate(one, threading.Barrier(1), processes=1))
+    rows = alone.packer.rows(one, 0, 0, teach.pictures_of_step(one, 0, 0))
+    answer = rows.labels.roll(-1, 1) != heads.IGNORE
+    assert len(set(answer.sum(1).tolist())) > 1  # so that some rows are filled up
+    embedded = alone.language.embed_tokens(rows.ids)
+    ours = alone._finished(*alone._hidden(embedded, rows.visible, rows.positions), answer, rows.visible, rows.positions)
+    whole = alone.language(
+        inputs_embeds=embedded, attention_mask=rows.visible, position_ids=rows.positions, use_cache=False
+    ).last_hidden_state[answer]
+    torch.testing.assert_close(ours, whole, atol=1e-5, rtol=1e-4)
+    weights = list(alone.language.parameters())
+    each = torch.linspace(0, 1, len(ours))[:, None]
+    ways = [torch.autograd.grad((out * each).sum(), weights, retain_graph=True) for out in (ours, whole)]
+    for mine, theirs in zip(*ways, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-3, rtol=1e-3)
+
+
 def test_only_answers_are_learned(tokenizer):
     packer = Packer(tokenizer, 128)
     rows = packer.rows(job(), 0, 0, teach.pictures_of_step(job(), 0, 0))
@@ -228,6 +248,18 @@ def test_orthogonalised_matrices_have_singular_values_near_one(shape):
     u, _, v = torch.linalg.svd(matrices, full_matrices=False)
     inner = u.mT @ orthogonalise(matrices) @ v.mT
     assert (inner.diagonal(dim1=1, dim2=2) > 0).all()
+
+
+@pytest.mark.parametrize("shape", [(24, 96), (256, 576)])
+def test_long_matrices_are_orthogonalised_by_their_gram_matrix_alike(shape):
+    """Singular values over five orders of magnitude, where the square of the smallest is lost in float32."""
+    torch.manual_seed(0)
+    x = torch.randn(shape) * torch.logspace(0, -5, shape[1])
+    x = x / x.norm()
+    direct, by_gram = muon._of_matrix(x, 4), muon._of_gram(x, 4)
+    torch.testing.assert_close(by_gram, direct, atol=2e-5, rtol=0)
+    assert direct.abs().max() > 0.1
+    assert torch.equal(muon._of_gram(x, 0), x)
 
 
 def test_muon_shares_its_work_without_changing_the_result():

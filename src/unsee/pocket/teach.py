@@ -17,6 +17,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
+from transformers.models.llama.modeling_llama import rotate_half
 
 from unsee.pocket import heads, lessons, world
 from unsee.pocket.draw import render
@@ -163,13 +165,15 @@ class Packer:
         self.pad, self.end, self.assistant = ids(PAD), ids(EOS), ids(ASSISTANT)
         self.text_prefix = [ids(BOS), ids(USER)]
         self.picture_prefix = [*self.text_prefix, *[ids(IMAGE)] * IMAGE_TOKENS]
+        self.encode = lru_cache(maxsize=1 << 14)(self._encode)  # the same sentences come again and again
+
+    def _encode(self, text: str) -> list[int]:
+        found: list[int] = self.tokenizer.encode(f" {text}", add_special_tokens=False)
+        return found
 
     def branch(self, lesson: Lesson) -> tuple[list[int], list[int]]:
         """Return the token ids of a question (with the assistant's mark) and of its answer (with the end)."""
-        question, answer = self.tokenizer([f" {lesson.question}", f" {lesson.answer}"], add_special_tokens=False)[
-            "input_ids"
-        ]
-        return [*question, self.assistant], [*answer, self.end]
+        return [*self.encode(lesson.question), self.assistant], [*self.encode(lesson.answer), self.end]
 
     def row(self, prefix: list[int], draw: Any) -> tuple[list[list[int]], list[str]]:
         """Fill one row with lessons from `draw()` until two in a row do not fit."""
@@ -304,21 +308,41 @@ class Learner:
         features: Tensor = self.projector(self.vision(images).last_hidden_state[:, 1:])
         return features
 
-    def _hidden(self, embedded: Tensor, visible: Tensor, positions: Tensor) -> Tensor:
-        """Run the language model up to the last attention: what follows works token by token (`_finished`)."""
+    def _hidden(self, embedded: Tensor, visible: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Run the language model up to the last block; return what goes into it, and its keys and values.
+
+        `(rows, tokens, width)`, and twice `(rows, heads, tokens, head width)`. From there on only the tokens of answers
+        are looked at, one in three: `_finished`.
+        """
         *layers, last = self.language.layers
-        given = {"attention_mask": visible, "position_embeddings": self.language.rotary_emb(embedded, positions)}
+        cos, sin = self.language.rotary_emb(embedded, positions)
         hidden = embedded
         for layer in layers:
-            hidden = layer(hidden, **given)
-        mixed: Tensor = hidden + last.self_attn(last.input_layernorm(hidden), **given)[0]
-        return mixed
+            hidden = layer(hidden, attention_mask=visible, position_embeddings=(cos, sin))
+        normed, attention = last.input_layernorm(hidden), last.self_attn
+        keys, values = (
+            project(normed).unflatten(-1, (-1, attention.head_dim)) for project in (attention.k_proj, attention.v_proj)
+        )
+        return hidden, _turned(keys, cos, sin).transpose(1, 2), values.transpose(1, 2)
 
-    def _finished(self, mixed: Tensor) -> Tensor:
-        """Do what is left of the language model, for the tokens that are looked at only: two in three are not."""
-        last = self.language.layers[-1]
-        hidden: Tensor = self.language.norm(mixed + last.mlp(last.post_attention_layernorm(mixed)))
-        return hidden
+    def _finished(
+        self, hidden: Tensor, keys: Tensor, values: Tensor, answer: Tensor, visible: Tensor, positions: Tensor
+    ) -> Tensor:
+        """Do the last block and the norm for some tokens: `answer` is `(rows, tokens)`; returns `(chosen, width)`."""
+        last, attention = self.language.layers[-1], self.language.layers[-1].self_attn
+        hidden = hidden[answer]
+        cos, sin = self.language.rotary_emb(hidden, positions[answer][None])
+        asked = attention.q_proj(last.input_layernorm(hidden)).unflatten(-1, (-1, attention.head_dim))
+        counts = answer.sum(1)
+        filled = torch.arange(int(counts.max())) < counts[:, None]  # rows have different numbers of chosen tokens
+        queries = asked.new_zeros(*filled.shape, *asked.shape[1:])
+        queries[filled] = _turned(asked, cos[0], sin[0])
+        seen = torch.ones(*filled.shape, answer.shape[1], dtype=torch.bool)
+        seen[filled] = visible[:, 0][answer]
+        mixed = F.scaled_dot_product_attention(queries.transpose(1, 2), keys, values, seen[:, None])
+        hidden = hidden + attention.o_proj(mixed.transpose(1, 2)[filled].flatten(1))
+        done: Tensor = self.language.norm(hidden + last.mlp(last.post_attention_layernorm(hidden)))
+        return done
 
     def loss(self, step: int) -> Tensor:
         """Return the loss of one step on this process's share of the batch."""
@@ -335,10 +359,11 @@ class Learner:
         first = len(self.packer.text_prefix)
         n = len(pictures)
         with_picture = torch.cat([embedded[:n, :first], patches, embedded[:n, first + IMAGE_TOKENS :]], dim=1)
-        mixed = self.hidden(torch.cat([with_picture, embedded[n:]]), rows.visible, rows.positions)
-        shifted = rows.labels[:, 1:]
+        given = self.hidden(torch.cat([with_picture, embedded[n:]]), rows.visible, rows.positions)
+        shifted = rows.labels.roll(-1, 1)  # every row begins with a prefix, so nothing comes round
         answer = shifted != _IGNORE
-        logits = F.linear(self._finished(mixed[:, :-1][answer]), self.language.embed_tokens.weight)
+        finished = self._finished(*given, answer, rows.visible, rows.positions)
+        logits = F.linear(finished, self.language.embed_tokens.weight)
         each = F.cross_entropy(logits, shifted[answer], reduction="none")
         place = rows.answers()
         self._count_answers(rows, place, logits.argmax(-1) != shifted[answer])
@@ -428,6 +453,12 @@ class Learner:
         for i, p in enumerate(p for g in self.adam.param_groups for p in g["params"]):
             prefix = f"adam.{i}."
             self.adam.state[p] = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Give queries or keys their positions: `x` is `(..., tokens, heads, width)`, the others `(..., tokens, width)`."""
+    turned: Tensor = x * cos[..., None, :] + rotate_half(x) * sin[..., None, :]
+    return turned
 
 
 def rate_factor(stage: Stage, step: int) -> float:
