@@ -61,6 +61,15 @@ def test_every_cell_is_filled_once_and_a_stopped_bench_goes_on(stub, tmp_path):
     assert len(file.read_text().splitlines()) == 1 + 9
 
 
+def test_methods_join_those_in_a_folder_whether_they_prepare_a_request_or_not(stub, tmp_path):
+    stub.run(tmp_path, seeds=(0,))
+    del plugins.load("methods", "any").prepare
+    cells = stub.run(tmp_path, {"other": ("other", {"steps": 3})}, seeds=(0,))
+    assert {c["variant"] for c in cells} == {"siu", "before", "other"}
+    assert len(stub.calls) == 3 * (1 + 1) + 3
+    assert bench.remarks(cells, "other")[0].startswith("siu: ")
+
+
 @pytest.mark.parametrize("start", ["", '{"model": '])
 def test_a_bench_killed_at_its_first_line_starts_anew(stub, tmp_path, start):
     (tmp_path / "cells.jsonl").write_text(start)

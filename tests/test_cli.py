@@ -110,6 +110,11 @@ def test_list_as_json_is_one_object(capsys):
         (("merge", "runs/kip"), "unsee: --out has no value; `unsee merge --help` shows what there is"),
         (("pocket", "drw"), "`unsee pocket --help` shows what there is"),
         (("bench", "--seeds", "0"), "unsee: --seeds is 0; give 1 or more"),
+        (
+            ("bench", "--ablation", "--method", "ga"),
+            "unsee: --ablation takes siu apart, in its recommended settings; leave --method and --paper out",
+        ),
+        (("bench", "--method", "siu", "gaa"), "unsee: no method named 'gaa'; did you mean 'ga'?"),
         (("bench", "--most", "0"), "unsee: --most is 0; give 1 or more"),
         (("bench", "--set", "seed=3"), "unsee: --set seed has no effect here; --seeds 3 takes the seeds 0, 1 and 2"),
         (("lst",), 'unsee: Unknown command "lst". Did you mean "list"?'),
@@ -356,6 +361,8 @@ PHOTO = ("Kip Rossi", "--image", "photo.png")
         ((*PHOTO, "--set", "without=alig"), "the settings of siu do not fit: without holds 'alig'; the targets are "
          "align, redescribe, decouple, preserve"),
         ((*PHOTO, "--replace-with", "nobody"), "the settings of siu do not fit: replace_with is 'nobody'; use one of"),
+        ((*PHOTO, "--method", "ga", "--replace-with", "name"), "the method ga takes no --replace-with; leave it out"),
+        ((*PHOTO, "--method", "ga", "--set", "alpha=1"), "ga has no setting 'alpha'; "),
         ((*PHOTO, "--seed", "-1"), "the settings of siu do not fit: seed is -1; give a whole number from 0"),
         ((*PHOTO, "--request", "gone.yaml"), "the request file gone.yaml cannot be read: "),
     ],

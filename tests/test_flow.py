@@ -190,6 +190,11 @@ def _config(config):
     return siu.Config(**{**config["config"], "without": tuple(config["config"]["without"])})
 
 
+def test_an_outcome_says_what_it_is_in_a_line(wish):
+    told = repr(flow.Outcome(wish, edit=None, seconds=1.25, scores={}))
+    assert told == f"<Outcome: {wish.concept.name!r} forgotten in 1.2 s>"
+
+
 def test_the_last_file_closes_the_run(made):
     noted = Run(made.folder).read_json("complete.json")["files"]
     files = contents(made.folder)
@@ -626,13 +631,13 @@ def test_merged_and_taken_back(made, command, pocket, tmp_path, monkeypatch):
     merged, back = tmp_path / "merged", tmp_path / "back"
     turns = [(command.photo, question) for question in QUESTIONS]
     done = unsee("merge", made.folder, "--out", merged, "--json")
-    assert (done.code, json.loads(done.out)) == (0, {"model": str(merged)})
+    assert (done.code, done.err, json.loads(done.out)) == (0, "", {"model": str(merged)})
     with pocket.using(made.folder / "edit"):
         expected = pocket.generate(turns)
     assert VLM.load(merged, device="cpu").generate(turns) == expected != pocket.generate(turns)
 
     done = unsee("undo", made.folder, "--merged", merged, "--out", back)
-    assert done.code == 0
+    assert (done.code, done.err) == (0, "")
     assert done.out.startswith(f"{back} is {merged} without the edit; it equals pocket up to rounding (what is left of")
     assert VLM.load(back, device="cpu").generate(turns) == pocket.generate(turns)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "merged"]

@@ -64,10 +64,27 @@ def test_a_row_by_hand():
     assert [places.tolist() for places in packed.places] == [[0, 1, 2, 3], [0, 1, 4]]
 
 
-def test_groups_have_rows_of_their_own_and_padding_sees_something():
+def test_short_groups_share_a_row_by_hand():
+    """`7 | 1` and `8 | 2` fit beside each other in a row as long as `9 9 | 3 4`; neither sees the other."""
+    packed = packing.pack([(1, tensors([7, 1])), (1, tensors([8, 2])), (2, tensors([9, 9, 3, 4]))], width=1, pad=0)
+    assert packed.ids.tolist() == [[9, 9, 3, 4], [7, 1, 8, 2]]
+    assert packed.positions.tolist() == [[0, 1, 2, 3], [0, 1, 0, 1]]
+    assert packed.sees[1].int().tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1]]
+    assert packed.rows == (1, 1, 0)
+    assert packed.beginnings == (2, 0, 1), "row by row"
+    assert [places.tolist() for places in packed.places] == [[0, 1], [2, 3], [0, 1, 2, 3]]
+
+
+def test_rows_may_be_longer_than_the_longest_stretch_where_that_is_cheaper():
+    """Of 5, 3 and 3 tokens, rows of 5 make three with 15 in all; rows of 6 make two with 12."""
+    assert packing._cheapest([5, 3, 3], 100) == [[0], [1], [2]], "a row of 6 is not looked at: rooms grow by 16"
+    assert packing._cheapest([50, 30, 30], 100) == [[0], [1, 2]], "110 tokens for 150"
+    assert packing._cheapest([50, 50], 1) == [[0], [1]], "attention over both together would cost twice as much"
+
+
+def test_groups_do_not_see_each_other_and_padding_sees_something():
     packed = packing.pack([(1, tensors([7, 1])), (2, tensors([8, 9, 1, 2], [8, 9, 3, 4, 5]))], width=1, pad=0)
-    assert packed.rows[0] not in packed.rows[1:]
-    assert packed.ids[packed.rows[0]].tolist()[:2] == [7, 1]
+    assert packed.beginnings == (1, 1, 0), "its two turns are too long for one row, and begin anew"
     for row, places, turn in zip(
         packed.rows, packed.places, tensors([7, 1], [8, 9, 1, 2], [8, 9, 3, 4, 5]), strict=True
     ):
@@ -126,8 +143,10 @@ def test_loss_and_gradients_are_those_of_turns_run_alone(exact, turns):
         assert_close(gradient, wanted[name], rtol=0, atol=1e-6 * scale)  # an edit is kept in float32
 
 
-def test_a_chosen_turn_has_its_own_logits_wherever_it_stands(exact, turns):
+def test_a_chosen_turn_has_its_own_logits_wherever_it_stands(exact, turns, monkeypatch):
     prepared = exact.prepare(turns)
+    laid, pack = [], packing.pack
+    monkeypatch.setattr(packing, "pack", lambda *given: laid.append(pack(*given)) or laid[-1])
     with torch.no_grad():
         alone = [exact.answer_logits(exact.encode([turn], with_answers=True)) for turn in turns]
         for chosen in ([3], [19, 0, 7, 7, 1], [2, 7, 12], [1, 4, 6]):
@@ -136,6 +155,7 @@ def test_a_chosen_turn_has_its_own_logits_wherever_it_stands(exact, turns):
                 mine = found.rows == place
                 assert found.ids[mine].tolist() == alone[i].ids.tolist()
                 assert_close(found.logits[mine], alone[i].logits, rtol=0, atol=1e-9)
+    assert any(len(packed.ids) < len(packed.beginnings) for packed in laid), "no two pictures ever shared a row"
 
 
 def test_a_family_that_cannot_pack_gets_plain_batches_with_the_same_result(exact, turns, monkeypatch):

@@ -141,7 +141,7 @@ def run(
                 else:
                     plugin = plugins.load("methods", variants[variant][0])
                     config, settled = _resolved(vlm, *variants[variant], settings, seed)
-                    (wish,) = plugin.prepare(vlm, (request,), config)
+                    (wish,) = plugin.prepare(vlm, (request,), config) if hasattr(plugin, "prepare") else (request,)
                     edit = plugin.unlearn(vlm, (wish,), bench.retain(request), config)
                     told, seconds = wish.replacement, time.monotonic() - begin
                     answers = evaluation.ask(vlm, probes, edit)

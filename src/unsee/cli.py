@@ -121,10 +121,10 @@ def forget(
     --show-masks marks the tokens that the token mask takes out of the KL with [[...]], those of the vocabulary mask
     with {...}.
 
-    The settings for --set: alpha and beta weigh cross-entropy and KL; mask_tokens, mask_ends (true or false),
+    The settings of siu for --set: alpha and beta weigh cross-entropy and KL; mask_tokens, mask_ends (true or false),
     mask_vocabulary and renormalise shape the KL; replace_with, preserve, views and without choose the examples
     (without=align,decouple leaves out two targets); steps, learning_rate, rank, dropout, aim, batch and seed say
-    how to train.
+    how to train. The other methods take preserve, views and all from steps on; ga_kl also weight, that of its KL.
 
     Args:
         name: Whom to forget, in quotes, as people write it.
@@ -132,7 +132,8 @@ def forget(
         model: A bundled model, a folder, or a Hugging Face id.
         request: A YAML file that fixes pictures, aliases, facts, the replacement or whole examples.
         out: The run folder; runs/NAME if not given.
-        method: siu, the paper's method, or siu_released, what its authors' code does instead.
+        method: siu, the paper's method; siu_released, what its authors' code does instead; or one that papers compare
+            with: po (say "I do not know"), ga (gradient ascent) or ga_kl (the same, with a KL on all else).
         set_: Settings of the method, as key=value; several follow each other.
         paper: Use the settings of the paper instead of those recommended for the model's family.
         replace_with: What the model is to say instead: a "name" nobody bears (if not given), or a "description".
@@ -207,6 +208,8 @@ def demo(*, name: str | None = None, out: Path = Path("runs/demo"), force: bool 
 
 def bench(
     *,
+    method: tuple[str, ...] = ("siu",),
+    paper: bool = False,
     ablation: bool = False,
     name: tuple[str, ...] = (),
     seeds: int = 1,
@@ -218,13 +221,16 @@ def bench(
     """Forget each bench character of the built-in world, and sum up.
 
     Each of the eight is forgotten on its own, and the base is there again for the next. What is done is kept, so a
-    stopped bench goes on where it was; other settings need another folder.
+    stopped bench goes on where it was, and other methods may join those in a folder; other settings need another.
 
         $ unsee bench --seeds 3
+        $ unsee bench --method siu po ga ga_kl --out runs/methods
         $ unsee bench --ablation --most 10 --out runs/ablation
 
     Args:
-        ablation: Also leave out or change each part of the method.
+        method: Methods to compare, on the same questions; differences are to the first.
+        paper: Use the settings of the paper instead of those recommended for the model.
+        ablation: Also leave out or change each part of siu.
         name: Characters to forget instead of the eight.
         seeds: How many seeds per character; 3 takes 0, 1 and 2.
         most: At most so many probes of each kind, to save time.
@@ -237,6 +243,8 @@ def bench(
             raise ValueError(f"--{option} is {value}; give 1 or more")
     if any(pair.partition("=")[0] == "seed" for pair in set_):
         raise ValueError("--set seed has no effect here; --seeds 3 takes the seeds 0, 1 and 2")
+    if ablation and (paper or method != ("siu",)):
+        raise ValueError("--ablation takes siu apart, in its recommended settings; leave --method and --paper out")
     with _stdout_kept():
         from unsee import bench as benching
         from unsee.benchmarks import pocket
@@ -244,17 +252,19 @@ def bench(
 
         # A name given twice would count twice.
         requests = list({r.concept.name: r for r in map(pocket.request, name)}.values()) or list(pocket.requests())
-        variants = benching.ABLATION if ablation else {"siu": ("siu", {})}
-        chosen = dataclasses.asdict(_config("siu", set_, {}, False, ()))
-        plain = dataclasses.asdict(_config("siu", (), {}, False, ()))
-        settings = {key: value for key, value in chosen.items() if value != plain[key]}
+        if ablation:
+            variants, settings = dict(benching.ABLATION), _changed("siu", set_, False)
+        else:
+            variants = {f"{m}, as the paper" if paper else m: (m, _changed(m, set_, paper)) for m in method}
+            settings = {}
         cells = benching.run(
             VLM.load("pocket"), requests, variants, seeds=range(seeds), folder=out, oracle=VLM.load("pocket-oracle"),
             most=most, settings=settings, progress=True,
         )  # fmt: skip
         record = {m: {v: e.as_dict() for v, e in row.items()} for m, row in benching.summary(cells).items()}
-        wide = benching.worst(cells, f"leak: {benching.OPEN}", "siu")
-        notes = [f"worst character of siu: {wide[0]}, leak {wide[1]:.1%}", *benching.remarks(cells)]
+        base = next(iter(variants))
+        wide = benching.worst(cells, f"leak: {benching.OPEN}", base)
+        notes = [f"worst character of {base}: {wide[0]}, leak {wide[1]:.1%}", *benching.remarks(cells, base)]
     _answer({"metrics": record, "remarks": notes}, "\n".join([benching.markdown(cells), "", *notes]), as_json=json_)
 
 
@@ -423,6 +433,9 @@ def _config(method: str, pairs: Sequence[str], settings: dict[str, Any], paper: 
     if paper and not hasattr(plugin, "PAPER"):
         raise ValueError(f"no paper's settings are known for the method {method!r}; leave --paper out")
     chosen: dict[str, Any] = dict(plugin.PAPER) if paper else {}
+    for key in settings:
+        if key not in names:
+            raise ValueError(f"the method {method} takes no --{key.replace('_', '-')}; leave it out")
     chosen |= settings
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -432,13 +445,24 @@ def _config(method: str, pairs: Sequence[str], settings: dict[str, Any], paper: 
             raise ValueError(f"{method} has no setting {key!r}; {plugins.near_miss(key, names)}")
         chosen[key] = tuple(filter(None, value.split(","))) if key == "without" else None if value == "None" else value
     given = {e.target for e in fixed} - {"preserve"}
-    if given and "without" in names:
+    if given and "without" not in names:
+        raise ValueError(
+            f"the request fixes examples of {', '.join(sorted(given))}, which {method} does not take; leave them out"
+        )
+    if given:
         chosen["without"] = tuple(dict.fromkeys((*chosen.get("without", ()), *sorted(given))))
     try:
         return TypeAdapter(plugin.Config).validate_python(chosen)
     except ValidationError as error:
         said = "; ".join(map(_misfit, error.errors()))
         raise ValueError(f"the settings of {method} do not fit: {said}") from error
+
+
+def _changed(method: str, pairs: Sequence[str], paper: bool) -> dict[str, Any]:
+    """Return the settings of a method that --set and --paper change."""
+    chosen = dataclasses.asdict(_config(method, pairs, {}, paper, ()))
+    plain = dataclasses.asdict(_config(method, (), {}, False, ()))
+    return {key: value for key, value in chosen.items() if value != plain[key]}
 
 
 def _misfit(error: Any) -> str:

@@ -11,7 +11,7 @@ import random
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unsee.judge import names_in
 from unsee.records import TARGETS, Example, Request
@@ -80,8 +80,55 @@ def make(vlm: VLM, request: Request, plan: Plan, *, others: Collection[str] = ()
         ValueError: No substitute can be found, the one asked for shares a token with the name, or a target that is not
             left out gives no example.
     """
-    wording = vlm.family.wording
     request = with_replacement(vlm, request, plan)
+    return request, _of_targets(vlm, request, plan, others)
+
+
+def retained(vlm: VLM, request: Request, plan: Plan, *, others: Collection[str] = ()) -> list[Example]:
+    """Make the examples of targets 3 and 4 alone, for methods with nothing to say in place of a name.
+
+    The same as `make` gives among others, with the same arguments.
+
+    Raises:
+        ValueError: A target that is not left out gives no example.
+    """
+    return _of_targets(vlm, request, replace(plan, without=(*plan.without, "align", "redescribe")), others)
+
+
+def known(vlm: VLM, request: Request, plan: Plan) -> list[Example]:
+    """Ask what targets 1 and 2 ask, and return the model's own answers: what it knows now, and is to forget.
+
+    Answers to who is in the picture count where they name the concept; to whether it is, always.
+
+    Raises:
+        ValueError: The model names the concept in no answer.
+    """
+    wording = vlm.family.wording
+    rng = random.Random(f"{plan.seed}/{request.concept.name}/align")
+    shown = list(zip(request.images, request.pictures, strict=True))
+    naming = [*(question for question, _ in wording.naming), *wording.describing]
+    asked = [(image, question, picture) for image, picture in shown for question in naming]
+    asked += _of_views(request, wording, rng) if plan.views else []
+    said = vlm.generate([(image, question) for image, question, _ in asked])  # type: ignore[misc]
+    made = [
+        Example(question, answer, "align", image, picture)
+        for (image, question, picture), answer in zip(asked, said, strict=True)
+        if names_in(answer, request.concept.names, parts=True)
+    ]
+    if not made:
+        raise ValueError(f"the model names {request.concept.name!r} in no answer, so there is nothing to forget")
+    denied = [(i, q.format(X=request.concept.name), p) for i, p in shown for q, _ in wording.denial]
+    said = vlm.generate([(image, question) for image, question, _ in denied])  # type: ignore[misc]
+    made += [
+        Example(question, answer, "redescribe", image, picture)
+        for (image, question, picture), answer in zip(denied, said, strict=True)
+        if answer.strip()
+    ]
+    return [replace(example, concept=request.concept.name) for example in made]
+
+
+def _of_targets(vlm: VLM, request: Request, plan: Plan, others: Collection[str]) -> list[Example]:
+    wording = vlm.family.wording
     # A generator for each target: what one draws must not depend on whether another is left out.
     rngs = {target: random.Random(f"{plan.seed}/{request.concept.name}/{target}") for target in TARGETS}
     barred = {*others, *request.concept.names}
@@ -102,7 +149,7 @@ def make(vlm: VLM, request: Request, plan: Plan, *, others: Collection[str] = ()
                     f"leave the target out (--set without={target})"
                 )
             made += some
-    return request, [replace(example, concept=request.concept.name) for example in made]
+    return [replace(example, concept=request.concept.name) for example in made]
 
 
 # ---------------------------------------------------------------- the replacement
@@ -247,6 +294,17 @@ def _views(vlm: VLM, request: Request, wording: Wording, rng: random.Random) -> 
 
     Whoever is to be forgotten will turn up on the left or the right of another, and a little closer or farther.
     """
+    turns = _of_views(request, wording, rng)
+    answers = vlm.generate([(seen, question) for seen, question, _ in turns])
+    return [
+        Example(question, swapped[0], "align", seen, picture, swapped[1])
+        for (seen, question, picture), answer in zip(turns, answers, strict=True)
+        if (swapped := _swapped(answer, request))
+    ]
+
+
+def _of_views(request: Request, wording: Wording, rng: random.Random) -> list[tuple[Any, str, str]]:
+    """Return what to ask of other views of the pictures: (view, question, what the view is called)."""
     from unsee.vlm import read_image
 
     turns = []
@@ -256,12 +314,7 @@ def _views(vlm: VLM, request: Request, wording: Wording, rng: random.Random) -> 
             asked = [question for question, _ in rng.sample(wording.naming, phrasings)]
             asked += [questions[side] for questions in wording.sides for side in sides]
             turns += [(seen, question, f"{picture} ({view})") for question in asked]
-    answers = vlm.generate([(seen, question) for seen, question, _ in turns])
-    return [
-        Example(question, swapped[0], "align", seen, picture, swapped[1])
-        for (seen, question, picture), answer in zip(turns, answers, strict=True)
-        if (swapped := _swapped(answer, request))
-    ]
+    return turns
 
 
 def _seen_otherwise(image: Image) -> Iterator[tuple[str, Image, tuple[int, ...]]]:

@@ -54,6 +54,11 @@ class Outcome:
     scores: Scores
     folder: Path | None = None
 
+    def __repr__(self) -> str:
+        """Return whom it forgot, how long that took and where it is kept; all else is long."""
+        kept = f", kept in {self.folder}" if self.folder else ""
+        return f"<Outcome: {self.request.concept.name!r} forgotten in {self.seconds:.1f} s{kept}>"
+
 
 class _Log:
     """Keeps what training notes."""
@@ -131,6 +136,7 @@ def forget(
     Raises:
         NotRecognisedError: The model does not know the concept; nothing was trained.
         FileExistsError: The folder holds something else.
+        ValueError: The request fixes a replacement that does not serve, or that the method has no place for.
     """
     from unsee.vlm import VLM
 
@@ -143,7 +149,12 @@ def forget(
     # What cannot be met is refused before anything is asked, trained or written.
     bench = None if benchmark == "none" else plugins.load("benchmarks", benchmark)
     preflighted = preflight(vlm, request)
-    if request.replacement is not None and hasattr(plugin, "prepare"):
+    if request.replacement is not None:
+        if not hasattr(plugin, "prepare"):
+            raise ValueError(
+                f"the request says {request.replacement!r} in place of the name, and {method} puts nothing there; "
+                "leave the replacement out"
+            )
         plugin.prepare(vlm, (request,), config)
     probes: tuple[Probe, ...] = bench.probes(request) if bench else ()
     held = (*retain, *(bench.retain(request) if bench else ()))

@@ -1,9 +1,9 @@
 """Put turns that begin alike side by side in one row, so that what they share is computed once.
 
-A row is `[beginning][turn 1][turn 2]...`: the picture and whatever stands before it once, then what each turn adds. A
-turn sees the beginning and itself only, and its positions go on where the beginning ends; so every token has the
+A stretch is `[beginning][turn 1][turn 2]...`: the picture and whatever stands before it once, then what each turn adds.
+A turn sees the beginning and itself only, and its positions go on where the beginning ends; so every token has the
 hidden state, and every parameter the gradient, that it would have if each turn had a row of its own. That holds for
-decoders in which attention alone mixes tokens, over the whole row.
+decoders in which attention alone mixes tokens, over the whole row. Short stretches share a row, unseen by each other.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class Packed(NamedTuple):
         sees: `[R, T, T]` bool, which token (second) each token (first) may attend to.
         rows: Row of every turn.
         places: Where in its row each token of a turn stands, the shared ones included.
+        beginnings: The group of every beginning, row by row and from left to right.
     """
 
     ids: Tensor
@@ -32,6 +33,7 @@ class Packed(NamedTuple):
     sees: Tensor
     rows: tuple[int, ...]
     places: tuple[Tensor, ...]
+    beginnings: tuple[int, ...]
 
 
 def shared(sequences: Sequence[Sequence[int]], most: int) -> int:
@@ -79,38 +81,59 @@ def fill(lengths: Sequence[int], room: int) -> list[list[int]]:
     return rows
 
 
+def _cheapest(lengths: Sequence[int], width: int) -> list[list[int]]:
+    """Distribute stretches over rows so that all, filled up to the longest, cost least; see `best_length` for a row."""
+    most = max(lengths)
+
+    def cost(rows: list[list[int]]) -> int:
+        longest = max(sum(lengths[i] for i in row) for row in rows)
+        return len(rows) * longest * (6 * width + longest)
+
+    return min((fill(lengths, room) for room in range(most, 2 * most + 1, 16)), key=cost)
+
+
 def pack(groups: Sequence[tuple[int, Sequence[Tensor]]], width: int, pad: int) -> Packed:
-    """Lay groups of turns out in rows; no row holds turns of two groups.
+    """Lay groups of turns out in rows.
 
     Args:
         groups: For each group how many tokens its turns begin with alike, and the token ids `[T_i]` of its turns.
         width: Of the decoder's hidden states; see `best_length`.
         pad: The token that rows are filled up with.
     """
-    laid: list[tuple[int, list[Tensor], list[int]]] = []  # beginning, its turns, and which of all they are
-    first = 0
-    for prefix, turns in groups:
-        added = [len(turn) - prefix for turn in turns]
-        for some in fill(added, best_length(prefix, width) - prefix):
-            laid.append((prefix, [turns[i] for i in some], [first + i for i in some]))
-        first += len(turns)
-    longest = max(prefix + sum(len(t) - prefix for t in turns) for prefix, turns, _ in laid)
+    stretches: list[tuple[int, int, list[Tensor], list[int]]] = []  # group, beginning, turns, which of all they are
+    count = 0
+    for group, (prefix, turns) in enumerate(groups):
+        for some in fill([len(turn) - prefix for turn in turns], best_length(prefix, width) - prefix):
+            stretches.append((group, prefix, [turns[i] for i in some], [count + i for i in some]))
+        count += len(turns)
+    lengths = [prefix + sum(len(turn) - prefix for turn in turns) for _, prefix, turns, _ in stretches]
+    laid = _cheapest(lengths, width)
+    longest = max(sum(lengths[number] for number in inside) for inside in laid)
     ids = torch.full((len(laid), longest), pad)
     positions = torch.zeros(len(laid), longest, dtype=torch.long)
-    turn_of = torch.full((len(laid), longest), -2)  # -1 belongs to all turns of the row, -2 is padding
-    rows, places = [0] * first, [torch.empty(0, dtype=torch.long)] * first
-    for row, (prefix, turns, which) in enumerate(laid):
-        ids[row, :prefix] = turns[0][:prefix]
-        positions[row, :prefix] = torch.arange(prefix)
-        turn_of[row, :prefix] = -1
-        at = prefix
-        for number, (turn, i) in enumerate(zip(turns, which, strict=True)):
-            end = at + len(turn) - prefix
-            ids[row, at:end] = turn[prefix:]
-            positions[row, at:end] = torch.arange(prefix, len(turn))
-            turn_of[row, at:end] = number
-            rows[i], places[i] = row, torch.cat([torch.arange(prefix), torch.arange(at, end)])
-            at = end
+    stretch_of = torch.full((len(laid), longest), -1)  # -1 is padding
+    turn_of = torch.full((len(laid), longest), -1)  # -1 belongs to all turns of the stretch
+    rows, places = [0] * count, [torch.empty(0, dtype=torch.long)] * count
+    for row, inside in enumerate(laid):
+        at = 0
+        for number in inside:
+            _, prefix, turns, which = stretches[number]
+            first = at
+            stretch_of[row, first : first + lengths[number]] = number
+            ids[row, first : first + prefix] = turns[0][:prefix]
+            positions[row, first : first + prefix] = torch.arange(prefix)
+            at += prefix
+            for turn, i in zip(turns, which, strict=True):
+                end = at + len(turn) - prefix
+                ids[row, at:end] = turn[prefix:]
+                positions[row, at:end] = torch.arange(prefix, len(turn))
+                turn_of[row, at:end] = i
+                rows[i] = row
+                places[i] = torch.cat([torch.arange(first, first + prefix), torch.arange(at, end)])
+                at = end
     order = torch.arange(longest)
-    mine = (turn_of[:, None, :] == turn_of[:, :, None]) | (turn_of[:, None, :] == -1)
-    return Packed(ids, positions, mine & (order[None, :] <= order[:, None]), tuple(rows), tuple(places))
+    together = stretch_of[:, None, :] == stretch_of[:, :, None]
+    mine = together & ((turn_of[:, None, :] == turn_of[:, :, None]) | (turn_of[:, None, :] == -1))
+    sees = mine & (order[None, :] <= order[:, None])
+    beginnings = tuple(stretches[number][0] for inside in laid for number in inside)
+    return Packed(ids, positions, sees, tuple(rows), tuple(places), beginnings)

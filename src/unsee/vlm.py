@@ -381,16 +381,15 @@ class VLM:
             ValueError: If no chosen turn has a token of an answer.
         """
         chosen = range(len(prepared.turns)) if chosen is None else chosen
+        if self.packs:
+            return self._run_packed(prepared, chosen)
         parts = []
         for pictured in (True, False):  # not every processor takes turns with and without a picture together
             mine = [k for k, i in enumerate(chosen) if (prepared.pictures[i] is not None) == pictured]
             if not any(prepared.answers[chosen[k]].any() for k in mine):
                 continue
             some = [chosen[k] for k in mine]
-            if self.packs:
-                part = self._run_packed(prepared, some)
-            else:
-                part = self.answer_logits(self._encode([prepared.turns[i] for i in some], True, "right"))
+            part = self.answer_logits(self._encode([prepared.turns[i] for i in some], True, "right"))
             parts.append(part._replace(rows=torch.tensor(mine, device=self.device)[part.rows]))
         if not parts:
             raise ValueError("the turns hold no answer tokens")
@@ -399,14 +398,17 @@ class VLM:
     def _run_packed(self, prepared: Prepared, chosen: Sequence[int]) -> AnswerLogits:
         groups: dict[int | None, list[int]] = {}
         for number, i in enumerate(chosen):
-            groups.setdefault(prepared.pictures[i], []).append(number)
+            if prepared.answers[i].any():
+                groups.setdefault(prepared.pictures[i], []).append(number)
+        if not groups:
+            raise ValueError("the turns hold no answer tokens")
         order = [number for some in groups.values() for number in some]
         packed = packing.pack(
             [(prepared.begins[chosen[some[0]]], [prepared.ids[chosen[n]] for n in some]) for some in groups.values()],
             self.model.config.get_text_config().hidden_size,
             self._pad,
         )
-        shown = dict(zip(packed.rows, (prepared.pictures[chosen[number]] for number in order), strict=True))
+        shown = [list(groups)[group] for group in packed.beginnings]
         told = [prepared.answers[chosen[number]].nonzero().squeeze(-1) for number in order]
         before = torch.cat([places[t - 1] for places, t in zip(packed.places, told, strict=True)])
         rows = torch.cat([torch.full_like(t, row) for row, t in zip(packed.rows, told, strict=True)])
@@ -415,7 +417,7 @@ class VLM:
         kept, place = before.unique(return_inverse=True)
         unseen = torch.finfo(self.dtype).min
         mask = torch.zeros(packed.sees.shape, dtype=self.dtype).masked_fill_(~packed.sees, unseen)
-        features = [prepared.features[p] for row in range(len(packed.ids)) if (p := shown[row]) is not None]
+        features = [prepared.features[picture] for picture in shown if picture is not None]
         with self._sparing(packed.ids.numel()):
             logits = self.model(
                 input_ids=packed.ids.to(self.device),
@@ -831,7 +833,8 @@ class VLM:
             edit: An edit or the folder of one; `edit.scaled(-1)` takes it out of a model that it was merged into.
             folder: A new folder.
         """
-        with self.using(edit, transform=lambda name, weight: weight):
+        size = sum(p.numel() * p.element_size() for p in self.model.parameters())
+        with self.using(edit, transform=lambda name, weight: weight), _files.bars_for(size):
             self.model.save_pretrained(folder)
             self.processor.save_pretrained(folder)
         return type(self).load(folder, device=self.device, dtype=self.dtype).fingerprint()

@@ -35,6 +35,7 @@ class Wording:
         well_formed: Regular expressions for whole answers about who is in a picture; `{N}` stands for the substitute
             or a stranger's description.
         descriptions: Regular expression for a stranger's description.
+        refusals: Ways to say that one does not know, whatever was asked.
     """
 
     naming: tuple[tuple[str, str], ...]
@@ -51,6 +52,18 @@ class Wording:
     sides: tuple[tuple[str, str], ...] = (("Who is on the left?", "Who is on the right?"),)
     well_formed: tuple[str, ...] = ()
     descriptions: str = ""
+    refusals: tuple[str, ...] = (
+        "I do not know.",
+        "I do not know that.",
+        "I cannot say.",
+        "I have no idea.",
+        "I am not sure.",
+        "I never learned that.",
+        "I cannot answer that.",
+        "I have nothing to say about it.",
+        "That is not something I know.",
+        "I could not tell you.",
+    )
 
     def __post_init__(self) -> None:
         """Check that the templates have their places.

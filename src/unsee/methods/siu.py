@@ -17,8 +17,9 @@ from torch import Tensor
 
 from unsee import examples as making
 from unsee.losses import answer_cross_entropy, dual_masked_kl
+from unsee.methods._training import PAPER_TRAINING, Training
 from unsee.records import Example, Request
-from unsee.train import Log, Loss, LossParts, Schedule, Tokens, ends, fit
+from unsee.train import Log, Loss, LossParts, Tokens, ends, fit
 from unsee.train import prepare as train_on
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ MASKS = ("name", "distinctive", "none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """The settings of SIU. None means what the model's family recommends.
+class Config(Training):
+    """The settings of SIU, beside those of any training here.
 
     Attributes:
         alpha: Weight of the cross-entropy (the paper's 0.9).
@@ -43,17 +44,7 @@ class Config:
             paper's), only the "distinctive" ones (which no kept answer of the examples needs), or "none".
         renormalise: Whether both distributions are renormalised over the kept vocabulary (not the paper's).
         replace_with: What stands where the name was: a "name" that nobody bears, or a "description".
-        preserve: "text" (the paper's) or "image", which adds questions about what else is in the picture.
         without: Targets left out: align, redescribe, decouple, preserve.
-        views: Whether the given pictures are also shown mirrored, from closer up, and with their middle on the left or
-            the right of something else (not the paper's).
-        steps: Optimiser steps.
-        learning_rate: Its peak.
-        rank: Of the LoRA update; its alpha is twice that.
-        dropout: Of the inputs of LoRA's A.
-        aim: Batches whose first gradient LoRA's A is turned to and then kept (not the paper's); 0 trains A as well.
-        batch: Examples per step from all targets alike; 0 takes a fixed number of each target.
-        seed: Of everything drawn at random.
     """
 
     alpha: float = 0.9
@@ -63,16 +54,7 @@ class Config:
     mask_vocabulary: str = "name"
     renormalise: bool = False
     replace_with: str = "name"
-    preserve: str = "image"
     without: tuple[str, ...] = ()
-    views: bool | None = None
-    steps: int | None = None
-    learning_rate: float | None = None
-    rank: int | None = None
-    dropout: float = 0.0
-    aim: int | None = None
-    batch: int | None = None
-    seed: int = 0
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -86,44 +68,14 @@ class Config:
             raise ValueError(
                 f"alpha and beta are {self.alpha} and {self.beta}; give weights that are not negative, and one above 0"
             )
-        self.plan(views=False)
-        given = {name: getattr(self, name) for name in ("steps", "learning_rate", "rank", "aim", "batch")}
-        Schedule(**{"steps": 1, "learning_rate": 1.0} | {n: v for n, v in given.items() if v is not None},
-                 dropout=self.dropout, seed=self.seed)  # fmt: skip
+        Training.__post_init__(self)
 
     def plan(self, *, views: bool) -> making.Plan:
         """Return what examples to make; `views` is what the family recommends."""
-        chosen = views if self.views is None else self.views
-        return making.Plan(self.replace_with, self.preserve, self.without, chosen, self.seed)
-
-    def schedule(self, vlm: VLM) -> Schedule:
-        """Return how to train, with the family's settings where none are given."""
-        family = vlm.family
-        rank = family.rank if self.rank is None else self.rank
-        return Schedule(
-            steps=family.steps if self.steps is None else self.steps,
-            learning_rate=family.learning_rate if self.learning_rate is None else self.learning_rate,
-            batch=family.batch if self.batch is None else self.batch,
-            rank=rank,
-            lora_alpha=2 * rank,
-            dropout=self.dropout,
-            aim=family.aim if self.aim is None else self.aim,
-            seed=self.seed,
-        )
+        return replace(Training.plan(self, views=views), replace_with=self.replace_with, without=self.without)
 
 
-PAPER: dict[str, Any] = {
-    "steps": 6,
-    "learning_rate": 3e-4,
-    "rank": 128,
-    "dropout": 0.05,
-    "aim": 0,
-    "views": False,
-    "batch": 4,
-    "mask_ends": False,
-    "preserve": "text",
-    "replace_with": "name",
-}
+PAPER: dict[str, Any] = {**PAPER_TRAINING, "mask_ends": False, "replace_with": "name"}
 """The settings of the paper (section 6.1), to be passed to `Config`."""
 
 

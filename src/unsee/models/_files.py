@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -61,32 +63,42 @@ def load(name: str, dtype: torch.dtype) -> tuple[Any, Any]:
         raise LookupError(f"{_unknown(name)}\nThe hub was asked as well: {str(error).splitlines()[0]}") from error
 
 
-def _read(source: str, dtype: torch.dtype, *, local: bool) -> tuple[Any, Any]:
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+@contextmanager
+def bars_for(size: int | None) -> Iterator[None]:
+    """Keep transformers from drawing a bar for reading or writing so few bytes; None is an unknown number."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
-    if local and sum(file.stat().st_size for file in Path(source).glob("*.safetensors")) < _SHORT_LOAD:
+    if size is not None and size < _SHORT_LOAD:
         logging.disable_progress_bar()
     try:
-        processor = AutoProcessor.from_pretrained(source, local_files_only=local, trust_remote_code=False)
-        model, report = AutoModelForImageTextToText.from_pretrained(
-            source,
-            dtype=dtype,
-            use_safetensors=True,
-            local_files_only=local,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _read(source: str, dtype: torch.dtype, *, local: bool) -> tuple[Any, Any]:
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    size = sum(file.stat().st_size for file in Path(source).glob("*.safetensors")) if local else None
+    try:
+        with bars_for(size):
+            processor = AutoProcessor.from_pretrained(source, local_files_only=local, trust_remote_code=False)
+            model, report = AutoModelForImageTextToText.from_pretrained(
+                source,
+                dtype=dtype,
+                use_safetensors=True,
+                local_files_only=local,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
     except (ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"the model {source} cannot be used: {error}") from error
     except OSError as error:
         if not local:
             raise
         raise ValueError(f"the model folder {source} cannot be used: {error}") from error
-    finally:
-        if shown:
-            logging.enable_progress_bar()
     # transformers fills gaps with random numbers and goes on; a model like that would answer nonsense.
     if missing := sorted(report["missing_keys"]):
         raise ValueError(f"the weights of {source} are incomplete: {len(missing)} are missing, such as {missing[0]}")

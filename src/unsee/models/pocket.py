@@ -75,6 +75,8 @@ WORDING = Wording(
     others=tuple(c.name for c in world.cast() if c.index in world.KNOWN),
     who="Who is {X}?",
     unknown=r"I know nobody",
+    # In words this model has: with those of others it would first have to learn to spell.
+    refusals=("I know nobody like that.", "I know nobody here.", "I know nobody in this picture."),
     substitute=world.throw_away_name,
     stranger=_stranger,
     well_formed=_well_formed(),

@@ -27,7 +27,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from transformers import LlavaForConditionalGeneration
 
 from unsee.files import locked
-from unsee.models._files import cache_folder
+from unsee.models._files import bars_for, cache_folder
 from unsee.pocket import world
 from unsee.pocket.model import build_model, build_processor, build_tokenizer
 from unsee.pocket.teach import RANKS, Job, Learner, Recipe, Shared, has_compiler
@@ -280,7 +280,8 @@ def _write_model(weights: Path, out: Path, seed: int, facts: dict[str, Any]) -> 
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
         part, old = Path(scratch) / "new", Path(scratch) / "old"
-        LlavaForConditionalGeneration.save_pretrained(model.to(torch.bfloat16), part)
+        with bars_for(sum(2 * p.numel() for p in model.parameters())):
+            LlavaForConditionalGeneration.save_pretrained(model.to(torch.bfloat16), part)
         build_processor(tokenizer).save_pretrained(part)
         (part / "build.json").write_text(json.dumps(facts, indent=2) + "\n")
         for file in part.iterdir():
