@@ -75,6 +75,13 @@ def test_short_groups_share_a_row_by_hand():
     assert [places.tolist() for places in packed.places] == [[0, 1], [2, 3], [0, 1, 2, 3]]
 
 
+def test_turns_are_spread_evenly_over_the_rows_they_need():
+    """Filled up to 9, rows would hold 9 and 3; two rows of 6 cost less, since attention grows with the square."""
+    assert packing.fill([3, 3, 3, 3], room=9) == [[0, 1, 2], [3]]
+    assert packing._evenly([3, 3, 3, 3], room=9) == [[0, 1], [2, 3]]
+    assert packing._evenly([9, 1], room=4) == [[0], [1]], "one too long has a row of its own"
+
+
 def test_rows_may_be_longer_than_the_longest_stretch_where_that_is_cheaper():
     """Of 5, 3 and 3 tokens, rows of 5 make three with 15 in all; rows of 6 make two with 12."""
     assert packing._cheapest([5, 3, 3], 100) == [[0], [1], [2]], "a row of 6 is not looked at: rooms grow by 16"

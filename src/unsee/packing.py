@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import count
 from typing import NamedTuple
 
 import torch
@@ -81,6 +82,12 @@ def fill(lengths: Sequence[int], room: int) -> list[list[int]]:
     return rows
 
 
+def _evenly(lengths: Sequence[int], room: int) -> list[list[int]]:
+    """Distribute turns as `fill` does, over as many rows, but in rows that are as short as they can be."""
+    rows = len(fill(lengths, room))
+    return next(found for size in count(-(-sum(lengths) // rows)) if len(found := fill(lengths, size)) <= rows)
+
+
 def _cheapest(lengths: Sequence[int], width: int) -> list[list[int]]:
     """Distribute stretches over rows so that all, filled up to the longest, cost least; see `best_length` for a row."""
     most = max(lengths)
@@ -101,11 +108,11 @@ def pack(groups: Sequence[tuple[int, Sequence[Tensor]]], width: int, pad: int) -
         pad: The token that rows are filled up with.
     """
     stretches: list[tuple[int, int, list[Tensor], list[int]]] = []  # group, beginning, turns, which of all they are
-    count = 0
+    total = 0
     for group, (prefix, turns) in enumerate(groups):
-        for some in fill([len(turn) - prefix for turn in turns], best_length(prefix, width) - prefix):
-            stretches.append((group, prefix, [turns[i] for i in some], [count + i for i in some]))
-        count += len(turns)
+        for some in _evenly([len(turn) - prefix for turn in turns], best_length(prefix, width) - prefix):
+            stretches.append((group, prefix, [turns[i] for i in some], [total + i for i in some]))
+        total += len(turns)
     lengths = [prefix + sum(len(turn) - prefix for turn in turns) for _, prefix, turns, _ in stretches]
     laid = _cheapest(lengths, width)
     longest = max(sum(lengths[number] for number in inside) for inside in laid)
@@ -113,7 +120,7 @@ def pack(groups: Sequence[tuple[int, Sequence[Tensor]]], width: int, pad: int) -
     positions = torch.zeros(len(laid), longest, dtype=torch.long)
     stretch_of = torch.full((len(laid), longest), -1)  # -1 is padding
     turn_of = torch.full((len(laid), longest), -1)  # -1 belongs to all turns of the stretch
-    rows, places = [0] * count, [torch.empty(0, dtype=torch.long)] * count
+    rows, places = [0] * total, [torch.empty(0, dtype=torch.long)] * total
     for row, inside in enumerate(laid):
         at = 0
         for number in inside:
