@@ -292,9 +292,7 @@ def work(name: str, vlm: VLM, examples: Sequence[Example], spare: bool) -> Calla
 def counted(job: Callable[[], object]) -> int:
     """Return the FLOPs of a job: of its matrix products, convolutions and attention, if memory is no matter."""
     unchecked = mock.patch("transformers.models.llava.modeling_llava.torch_compilable_check", lambda *_: None)
-    enough = mock.patch(
-        "unsee.memory.free", lambda *_: 1 << 60
-    )  # else layers may be computed twice, as here they would
+    enough = mock.patch("unsee.memory.free", lambda *_: 1 << 60)  # or large shapes would be computed sparingly
     with unchecked, enough, FlopCounterMode(display=False) as counter:
         job()
     return int(counter.get_total_flops())

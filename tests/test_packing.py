@@ -92,6 +92,8 @@ def test_rows_may_be_longer_than_the_longest_stretch_where_that_is_cheaper():
 def test_groups_do_not_see_each_other_and_padding_sees_something():
     packed = packing.pack([(1, tensors([7, 1])), (2, tensors([8, 9, 1, 2], [8, 9, 3, 4, 5]))], width=1, pad=0)
     assert packed.beginnings == (1, 1, 0), "its two turns are too long for one row, and begin anew"
+    assert packed.rows[0] not in packed.rows[1:]
+    assert packed.ids[packed.rows[0]].tolist()[:2] == [7, 1]
     for row, places, turn in zip(
         packed.rows, packed.places, tensors([7, 1], [8, 9, 1, 2], [8, 9, 3, 4, 5]), strict=True
     ):

@@ -381,6 +381,8 @@ class VLM:
             ValueError: If no chosen turn has a token of an answer.
         """
         chosen = range(len(prepared.turns)) if chosen is None else chosen
+        if not any(prepared.answers[i].any() for i in chosen):
+            raise ValueError("the turns hold no answer tokens")
         if self.packs:
             return self._run_packed(prepared, chosen)
         parts = []
@@ -391,8 +393,6 @@ class VLM:
             some = [chosen[k] for k in mine]
             part = self.answer_logits(self._encode([prepared.turns[i] for i in some], True, "right"))
             parts.append(part._replace(rows=torch.tensor(mine, device=self.device)[part.rows]))
-        if not parts:
-            raise ValueError("the turns hold no answer tokens")
         return parts[0] if len(parts) == 1 else AnswerLogits(*(torch.cat(same) for same in zip(*parts, strict=True)))
 
     def _run_packed(self, prepared: Prepared, chosen: Sequence[int]) -> AnswerLogits:
@@ -400,15 +400,12 @@ class VLM:
         for number, i in enumerate(chosen):
             if prepared.answers[i].any():
                 groups.setdefault(prepared.pictures[i], []).append(number)
-        if not groups:
-            raise ValueError("the turns hold no answer tokens")
         order = [number for some in groups.values() for number in some]
         packed = packing.pack(
             [(prepared.begins[chosen[some[0]]], [prepared.ids[chosen[n]] for n in some]) for some in groups.values()],
             self.model.config.get_text_config().hidden_size,
             self._pad,
         )
-        shown = [list(groups)[group] for group in packed.beginnings]
         told = [prepared.answers[chosen[number]].nonzero().squeeze(-1) for number in order]
         before = torch.cat([places[t - 1] for places, t in zip(packed.places, told, strict=True)])
         rows = torch.cat([torch.full_like(t, row) for row, t in zip(packed.rows, told, strict=True)])
@@ -417,7 +414,8 @@ class VLM:
         kept, place = before.unique(return_inverse=True)
         unseen = torch.finfo(self.dtype).min
         mask = torch.zeros(packed.sees.shape, dtype=self.dtype).masked_fill_(~packed.sees, unseen)
-        features = [prepared.features[picture] for picture in shown if picture is not None]
+        pictures = list(groups)
+        features = [prepared.features[p] for group in packed.beginnings if (p := pictures[group]) is not None]
         with self._sparing(packed.ids.numel()):
             logits = self.model(
                 input_ids=packed.ids.to(self.device),

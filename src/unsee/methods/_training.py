@@ -11,8 +11,9 @@ from torch import Tensor
 
 from unsee import examples as making
 from unsee.examples import Plan
+from unsee.losses import answer_cross_entropy
 from unsee.records import Example, Request
-from unsee.train import Schedule
+from unsee.train import Schedule, Tokens
 
 if TYPE_CHECKING:
     from unsee.vlm import VLM
@@ -110,6 +111,13 @@ def retained(vlm: VLM, requests: Sequence[Request], retain: Sequence[Example], c
     plan = config.plan(views=False)
     made = [example for request in requests for example in making.retained(vlm, request, plan, others=names)]
     return [*made, *retain]
+
+
+def cross_entropy(tokens: Tokens, chosen: Tensor) -> Tensor:
+    """Return the mean cross-entropy of the answer tokens `chosen`, `[N]` bool; 0 if a batch has none of that sort."""
+    if not chosen.any():
+        return tokens.logits.sum() * 0
+    return answer_cross_entropy(tokens.logits[:, None], tokens.ids[:, None], answer=chosen[:, None])
 
 
 def forgetting(made: Sequence[Example]) -> Tensor:

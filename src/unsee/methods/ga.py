@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from unsee import examples as making
-from unsee.losses import answer_cross_entropy
-from unsee.methods._training import PAPER_TRAINING, Training
+from unsee.methods._training import PAPER_TRAINING, Training, cross_entropy
 from unsee.records import Example, Request
 from unsee.train import Log, LossParts, Tokens, fit
 
@@ -57,6 +56,5 @@ def unlearn(
 
 def loss(tokens: Tokens) -> LossParts:
     """Return minus the mean cross-entropy of the answers."""
-    answer = torch.ones_like(tokens.ids[:, None], dtype=torch.bool)
-    ce = answer_cross_entropy(tokens.logits[:, None], tokens.ids[:, None], answer=answer)
+    ce = cross_entropy(tokens, torch.ones_like(tokens.ids, dtype=torch.bool))
     return LossParts(-ce, {"forget": ce})

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from unsee.losses import answer_cross_entropy, dual_masked_kl
+from unsee.losses import dual_masked_kl
 from unsee.methods import ga
-from unsee.methods._training import Training, forgetting, retained
+from unsee.methods._training import Training, cross_entropy, forgetting, retained
 from unsee.records import Example, Request
 from unsee.train import Log, Loss, LossParts, Tokens, fit
 
@@ -69,15 +69,14 @@ def loss(weight: float, forget: Tensor) -> Loss:
     """Return the loss of a step; `forget` is `[examples]` bool, the others are retained."""
 
     def ga_kl(tokens: Tokens) -> LossParts:
-        gone = forget.to(tokens.ids.device)[tokens.example][:, None]
-        ids, logits = tokens.ids[:, None], tokens.logits[:, None]
-        zero = tokens.logits.sum() * 0  # a batch may hold examples of one sort only
-        ce = answer_cross_entropy(logits, ids, answer=gone) if gone.any() else zero
-        kl = zero
+        gone = forget.to(tokens.ids.device)[tokens.example]
+        ce = cross_entropy(tokens, gone)
+        kl = tokens.logits.sum() * 0  # a batch may hold nothing to retain
         if not gone.all():
+            kept, logits = ~gone[:, None], tokens.logits[:, None]
             everything = torch.ones(logits.shape[-1], dtype=torch.bool, device=logits.device)
             kl = dual_masked_kl(
-                logits, tokens.teacher[:, None], answer=~gone, keep_position=~gone, keep_vocabulary=everything
+                logits, tokens.teacher[:, None], answer=kept, keep_position=kept, keep_vocabulary=everything
             )
         return LossParts(weight * kl - ce, {"forget": ce, "kl": kl})
 

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from unsee.losses import answer_cross_entropy
 from unsee.methods import ga
-from unsee.methods._training import Training, forgetting, retained
+from unsee.methods._training import Training, cross_entropy, forgetting, retained
 from unsee.records import Example, Request
 from unsee.train import Log, Loss, LossParts, Tokens, fit
 
@@ -57,11 +56,8 @@ def loss(forget: Tensor) -> Loss:
     """Return the loss of a step; `forget` is `[examples]` bool, the others are retained."""
 
     def po(tokens: Tokens) -> LossParts:
-        gone = forget.to(tokens.ids.device)[tokens.example][:, None]
-        ids, logits = tokens.ids[:, None], tokens.logits[:, None]
-        zero = tokens.logits.sum() * 0  # a batch may hold examples of one sort only
-        refused = answer_cross_entropy(logits, ids, answer=gone) if gone.any() else zero
-        kept = zero if gone.all() else answer_cross_entropy(logits, ids, answer=~gone)
+        gone = forget.to(tokens.ids.device)[tokens.example]
+        refused, kept = cross_entropy(tokens, gone), cross_entropy(tokens, ~gone)
         return LossParts(refused + kept, {"refuse": refused, "retain": kept})
 
     return po
