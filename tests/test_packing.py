@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
 import torch
 from torch.testing import assert_close
+from transformers.cache_utils import DynamicLayer
 
 from unsee import packing
+from unsee.records import Probe
 from unsee.vlm import VLM
 
 ANSWERS = ["Mario Rossi.", "Es Núria Peña.", "No.", "This is Mario. Who is this?", "Rossi"]
@@ -213,6 +216,48 @@ def test_shared_beginnings_change_no_answer(tiny, pocket, picture, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(type(vlm), "shares", False)
             assert vlm.generate(items, max_new_tokens=12) == shared
+
+
+def test_the_next_token_is_the_same_shared_or_not(tiny, picture, monkeypatch):
+    shown = [picture(i) for i in range(2)]
+    turns = [(shown[i % 2], "Who is this?" + " Who?" * i) for i in range(4)] + [(None, "Who?"), (None, "Why is it?")]
+    probes = [Probe(id=str(i), kind="k", question=q, image=p, picture=(p and str(i % 2)) or "", way="next")
+              for i, (p, q) in enumerate(turns)]  # fmt: skip
+    shared = tiny.answer(probes)
+    monkeypatch.setattr(type(tiny), "shares", False)
+    for one, other in zip(shared, tiny.answer(probes), strict=True):
+        assert [text for text, _ in one.top] == [text for text, _ in other.top]
+        assert [p for _, p in one.top] == pytest.approx([p for _, p in other.top], abs=1e-6)
+    assert len({answer.top[0][1] for answer in shared}) == 6, "all alike, so this proves nothing"
+
+
+def test_a_picture_is_not_parted_by_the_end_of_a_batch(tiny, picture, monkeypatch):
+    """Two even batches of 8 questions would be 4 and 4, and the second of three pictures would be in both."""
+    seen = []
+    ask = type(tiny)._continue
+    monkeypatch.setattr(type(tiny), "_continue", lambda self, turns, most: seen.append(turns) or ask(self, turns, most))
+    shown = [picture(i) for i in range(3)]
+    turns = [(shown[i // 3], "Who is this?" + " Who?" * (i % 3)) for i in range(8)]
+    said = tiny.generate(turns, max_new_tokens=2, batch_size=5)
+    assert [len(part) for part in seen] == [3, 5]
+    assert said == tiny.generate(turns, max_new_tokens=2, batch_size=8)
+    seen.clear()
+    tiny.generate(turns[:3], max_new_tokens=2, batch_size=2)
+    assert [len(part) for part in seen] == [2, 1], "one picture with more questions than fit must be parted"
+
+
+def test_columns_grow_in_place():
+    layer, plain = packing.Column(), DynamicLayer()
+    made = torch.Generator().manual_seed(0)
+    places = []
+    for length in (4, 1, 1, 1, 3):
+        states = [torch.randn(2, 3, length, 5, generator=made) for _ in range(2)]
+        for mine, theirs in zip(layer.update(*states), plain.update(*states), strict=True):
+            assert torch.equal(mine, theirs)
+        assert layer.get_seq_length() == plain.get_seq_length()
+        places.append(layer.keys.data_ptr())
+    moved = [before != after for before, after in itertools.pairwise(places)]
+    assert moved == [False, True, False, True], "room for 5 columns, then for 7, then for 12"
 
 
 def test_costs_by_hand():

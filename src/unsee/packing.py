@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from transformers.cache_utils import DynamicLayer
 
 
 class Packed(NamedTuple):
@@ -144,3 +145,23 @@ def pack(groups: Sequence[tuple[int, Sequence[Tensor]]], width: int, pad: int) -
     sees = mine & (order[None, :] <= order[:, None])
     beginnings = tuple(stretches[number][0] for inside in laid for number in inside)
     return Packed(ids, positions, sees, tuple(rows), tuple(places), beginnings)
+
+
+class Column(DynamicLayer):
+    """Keys and values of a layer that grow in place: adding a column copies nothing but the column."""
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        """Append `[R, H, T, D]` each; returns all there is."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self._room = [key_states[:, :, :0], value_states[:, :, :0]]
+        filled = self.get_seq_length()
+        length = filled + key_states.shape[-2]
+        for i, states in enumerate((key_states, value_states)):
+            if length > self._room[i].shape[-2]:
+                room = states.new_empty(*states.shape[:2], length + length // 4, states.shape[-1])
+                room[:, :, :filled] = self._room[i][:, :, :filled]
+                self._room[i] = room
+            self._room[i][:, :, filled:length] = states
+        self.keys, self.values = (room[:, :, :length] for room in self._room)
+        return self.keys, self.values

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor, nn
-from transformers import DynamicCache, GenerationConfig
+from transformers import Cache, GenerationConfig
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from unsee import edits, memory, packing
@@ -354,15 +354,9 @@ class VLM:
             mask = torch.zeros(len(sequence), dtype=torch.bool)
             self._mark_answer(mask, sequence, torch.ones_like(sequence), prompt, text)
             answers.append(mask)
-        begins = [0] * len(found)
-        for picture in set(pictures):
-            mine = [i for i, other in enumerate(pictures) if other == picture]
-            # The first token of an answer is predicted by the one before it, which may be the last that is shared.
-            most = min((int(answers[i].int().argmax()) for i in mine if answers[i].any()), default=0)
-            length = packing.shared([sequences[i].tolist() for i in mine], most)
-            for i in mine:
-                begins[i] = length
-        return Prepared(tuple(found), tuple(sequences), tuple(answers), pictures, features, tuple(begins))
+        # The first token of an answer is predicted by the one before it, which may be the last that is shared.
+        begins = _begins(sequences, pictures, [int(a.int().argmax()) if a.any() else len(a) for a in answers])
+        return Prepared(tuple(found), tuple(sequences), tuple(answers), pictures, features, begins)
 
     def run(self, prepared: Prepared, chosen: Sequence[int] | None = None) -> AnswerLogits:
         """Run the model on prepared turns; differentiable, for losses and for scores.
@@ -396,36 +390,58 @@ class VLM:
         return parts[0] if len(parts) == 1 else AnswerLogits(*(torch.cat(same) for same in zip(*parts, strict=True)))
 
     def _run_packed(self, prepared: Prepared, chosen: Sequence[int]) -> AnswerLogits:
-        groups: dict[int | None, list[int]] = {}
-        for number, i in enumerate(chosen):
-            if prepared.answers[i].any():
-                groups.setdefault(prepared.pictures[i], []).append(number)
-        order = [number for some in groups.values() for number in some]
+        numbers = [number for number, i in enumerate(chosen) if prepared.answers[i].any()]
+        some = [chosen[number] for number in numbers]
+        packed, inputs = self._packed(
+            [prepared.ids[i] for i in some],
+            [prepared.pictures[i] for i in some],
+            [prepared.begins[i] for i in some],
+            prepared.features,
+        )
+        told = [prepared.answers[i].nonzero().squeeze(-1) for i in some]
+        before = torch.cat([places[t - 1] for places, t in zip(packed.places, told, strict=True)])
+        rows = torch.cat([torch.full_like(t, row) for row, t in zip(packed.rows, told, strict=True)])
+        which = torch.cat([torch.full_like(t, number) for number, t in zip(numbers, told, strict=True)])
+        ids = torch.cat([prepared.ids[i][t] for i, t in zip(some, told, strict=True)])
+        kept, place = before.unique(return_inverse=True)
+        with self._sparing(packed.ids.numel()):
+            logits = self.model(**inputs, logits_to_keep=kept.to(self.device), use_cache=False).logits
+        return AnswerLogits(logits[rows, place], ids.to(self.device), which.to(self.device))
+
+    def _packed(
+        self,
+        sequences: Sequence[Tensor],
+        pictures: Sequence[int | None],
+        begins: Sequence[int],
+        features: Sequence[Tensor],
+    ) -> tuple[packing.Packed, dict[str, Any]]:
+        """Sequences side by side in rows, and what the model's forward takes of them.
+
+        Rows and places are in the order of the sequences.
+        """
+        groups = _alike(pictures)
         packed = packing.pack(
-            [(prepared.begins[chosen[some[0]]], [prepared.ids[chosen[n]] for n in some]) for some in groups.values()],
+            [(begins[mine[0]], [sequences[i] for i in mine]) for mine in groups.values()],
             self.model.config.get_text_config().hidden_size,
             self._pad,
         )
-        told = [prepared.answers[chosen[number]].nonzero().squeeze(-1) for number in order]
-        before = torch.cat([places[t - 1] for places, t in zip(packed.places, told, strict=True)])
-        rows = torch.cat([torch.full_like(t, row) for row, t in zip(packed.rows, told, strict=True)])
-        which = torch.cat([torch.full_like(t, number) for number, t in zip(order, told, strict=True)])
-        ids = torch.cat([prepared.ids[chosen[number]][t] for number, t in zip(order, told, strict=True)])
-        kept, place = before.unique(return_inverse=True)
-        unseen = torch.finfo(self.dtype).min
-        mask = torch.zeros(packed.sees.shape, dtype=self.dtype).masked_fill_(~packed.sees, unseen)
-        pictures = list(groups)
-        features = [prepared.features[p] for group in packed.beginnings if (p := pictures[group]) is not None]
-        with self._sparing(packed.ids.numel()):
-            logits = self.model(
-                input_ids=packed.ids.to(self.device),
-                attention_mask=mask[:, None].to(self.device),
-                position_ids=packed.positions.to(self.device),
-                logits_to_keep=kept.to(self.device),
-                use_cache=False,
-                **self._seen(features),
-            ).logits
-        return AnswerLogits(logits[rows, place], ids.to(self.device), which.to(self.device))
+        given = {i: number for number, i in enumerate(i for mine in groups.values() for i in mine)}
+        packed = packed._replace(
+            rows=tuple(packed.rows[given[i]] for i in range(len(sequences))),
+            places=tuple(packed.places[given[i]] for i in range(len(sequences))),
+        )
+        shown = [list(groups)[group] for group in packed.beginnings]
+        return packed, {
+            "input_ids": packed.ids.to(self.device),
+            "attention_mask": self._mask(packed.sees),
+            "position_ids": packed.positions.to(self.device),
+            **self._seen([features[picture] for picture in shown if picture is not None]),
+        }
+
+    def _mask(self, sees: Tensor) -> Tensor:
+        """What is added to attention scores `[R, 1, T, S]` so that tokens see what they may, `[R, T, S]` bool."""
+        mask = torch.zeros(sees.shape, dtype=self.dtype).masked_fill_(~sees, torch.finfo(self.dtype).min)
+        return mask[:, None].to(self.device)
 
     def _sparing(self, tokens: int) -> contextlib.AbstractContextManager[None]:
         """Has layers computed twice where keeping them for the backward pass would take over half of the memory."""
@@ -553,62 +569,62 @@ class VLM:
     @property
     def shares(self) -> bool:
         """Whether questions about one picture may share the keys and values of what they begin with."""
-        return self.family.prefix_cacheable and self._takes_features
+        return self.family.prefix_cacheable and self.packs
 
-    def _continue(self, turns: Sequence[Turn], most: int) -> list[list[int]]:
-        """The likeliest next tokens of prompts, each through the one that ends it; prompts about one picture share it.
-
-        The beginning that all prompts about a picture have in common is computed once; its keys and values are then
-        copied to each of them. Rows that have ended are dropped.
-        """
+    def _asked(self, turns: Sequence[Turn], cache: Cache | None = None) -> tuple[Tensor, packing.Packed]:
+        """Logits `[B, V]` of the first token of the answer to each turn, and how the prompts were laid out."""
         _, texts = self._texts(turns, False)
         sequences, pictures, features = self._sequences(turns, texts)
-        prompts = [ids.tolist() for ids in sequences]
-        groups = {p: [i for i, other in enumerate(pictures) if other == p] for p in dict.fromkeys(pictures)}
-        length = min(
-            packing.shared([prompts[i] for i in mine], min(len(prompts[i]) for i in mine) - 1)
-            for mine in groups.values()
+        begins = _begins(sequences, pictures, [len(ids) - 1 for ids in sequences])
+        packed, inputs = self._packed(sequences, pictures, begins, features)
+        kept, place = torch.stack([places[-1] for places in packed.places]).unique(return_inverse=True)
+        logits = self.model(
+            **inputs, logits_to_keep=kept.to(self.device), past_key_values=cache, use_cache=cache is not None
+        ).logits
+        return logits[list(packed.rows), place], packed
+
+    def _continue(self, turns: Sequence[Turn], most: int) -> list[list[int]]:
+        """The likeliest next tokens of prompts, each through the one that ends it.
+
+        Prompts about one picture stand side by side, so the keys and values of what they begin with are there once,
+        whatever their number. Every step adds one column to a row for each of its answers that has not ended.
+        """
+        cache = Cache(layer_class_to_replicate=packing.Column)
+        logits, packed = self._asked(turns, cache)
+        rows = torch.tensor(packed.rows)
+        sees = torch.stack(
+            [packed.sees[row, places[-1]] for row, places in zip(packed.rows, packed.places, strict=True)]
         )
-        cache = DynamicCache(config=self.model.config.get_text_config())
-        if length:
-            self.model(
-                input_ids=torch.tensor([prompts[mine[0]][:length] for mine in groups.values()], device=self.device),
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-                **self._seen([features[p] for p in groups if p is not None]),
-            )
-            number = {p: n for n, p in enumerate(groups)}
-            cache.batch_select_indices(torch.tensor([number[p] for p in pictures], device=self.device))
-        longest = max(len(ids) for ids in prompts) - length
-        pads = [longest + length - len(ids) for ids in prompts]
-        rests = [[self._pad] * n + p[length:] for n, p in zip(pads, prompts, strict=True)]
-        ids = torch.tensor(rests, device=self.device)
-        mask = torch.tensor([[1] * length + [0] * n + [1] * (longest - n) for n in pads], device=self.device)
-        alive = list(range(len(turns)))
+        lengths = torch.tensor([len(places) for places in packed.places])
         said: list[list[int]] = [[] for _ in turns]
-        for _ in range(most):
-            places = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        alive = torch.arange(len(turns))
+        for step in range(most):
+            tokens = logits.argmax(-1).cpu()
+            for i, token in zip(alive.tolist(), tokens.tolist(), strict=True):
+                said[i].append(token)
+            going = torch.tensor([said[i][-1] not in self._stops for i in alive.tolist()])
+            if step == most - 1 or not going.any():
+                break
+            alive, tokens = alive[going], tokens[going]
+            row = rows[alive]
+            slot = torch.tensor([int((row[:k] == row[k]).sum()) for k in range(len(row))])
+            width = int(slot.max()) + 1
+            sees = torch.cat([sees, sees.new_zeros(len(turns), width)], dim=-1)
+            sees[alive, sees.shape[1] - width + slot] = True
+            ids = torch.full((len(packed.ids), width), self._pad)
+            ids[row, slot] = tokens
+            positions = torch.zeros_like(ids)
+            positions[row, slot] = lengths[alive] + step
+            mask = torch.zeros(*ids.shape, sees.shape[1], dtype=torch.bool)
+            mask[:, :, 0] = True  # what fills a row up must see something
+            mask[row, slot] = sees[alive]
             logits = self.model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=places,
+                input_ids=ids.to(self.device),
+                attention_mask=self._mask(mask),
+                position_ids=positions.to(self.device),
                 past_key_values=cache,
                 use_cache=True,
-                logits_to_keep=1,
-            ).logits[:, -1]
-            tokens = logits.argmax(-1)
-            for row, token in zip(alive, tokens.tolist(), strict=True):
-                said[row].append(token)
-            going = [k for k, row in enumerate(alive) if said[row][-1] not in self._stops]
-            if not going:
-                break
-            if len(going) < len(alive):
-                kept = torch.tensor(going, device=self.device)
-                alive, tokens, mask = [alive[k] for k in going], tokens[kept], mask[kept]
-                cache.batch_select_indices(kept)
-            ids = tokens[:, None]
-            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=-1)
+            ).logits[row, slot]
         return said
 
     def _spoken(self, ids: Sequence[int]) -> str:
@@ -692,6 +708,8 @@ class VLM:
         """Probabilities `[V]` of the first token of the answer to each turn."""
 
         def run(part: Sequence[Turn]) -> list[Tensor]:
+            if self.shares:
+                return list(self._asked(part)[0].double().softmax(-1).cpu())
             batch = self._encode(part, False, "right")
             last = batch["attention_mask"].sum(-1) - 1
             logits, first = self._logits(batch, int(last.min()), int(last.max()) + 1)
@@ -793,7 +811,12 @@ class VLM:
             for kind in (False, True):
                 left = [i for i in order if (turns[i].image is None) == kind]
                 while left:
-                    part = left[:size]
+                    # As many batches as need be, and those as even as can be.
+                    most = -(-len(left) // -(-len(left) // size))
+                    part = left[:most]
+                    if self.shares and len(left) > most and shown[left[most]] != shown[part[0]]:
+                        # A picture whose questions would be parted waits for the next batch.
+                        part = [i for i in part if shown[i] != shown[left[most]]]
                     try:
                         found = run([turns[i] for i in part])
                     except torch.OutOfMemoryError:
@@ -801,7 +824,7 @@ class VLM:
                             raise
                         size = len(part) // 2
                         continue
-                    left = left[size:]
+                    left = left[len(part) :]
                     for i, result in zip(part, found, strict=True):
                         results[i] = result
                     if done:
@@ -1044,6 +1067,24 @@ def _turn(item: AnyTurn) -> Turn:
 
 def _turns(items: Sequence[AnyTurn]) -> list[Turn]:
     return [_turn(item) for item in items]
+
+
+def _alike(pictures: Sequence[int | None]) -> dict[int | None, list[int]]:
+    """Which turns show each picture."""
+    found: dict[int | None, list[int]] = {}
+    for i, picture in enumerate(pictures):
+        found.setdefault(picture, []).append(i)
+    return found
+
+
+def _begins(sequences: Sequence[Tensor], pictures: Sequence[int | None], most: Sequence[int]) -> tuple[int, ...]:
+    """How many tokens each sequence has in common with all others about its picture, each `most` at most."""
+    begins = [0] * len(sequences)
+    for mine in _alike(pictures).values():
+        length = packing.shared([sequences[i].tolist() for i in mine], min(most[i] for i in mine))
+        for i in mine:
+            begins[i] = length
+    return tuple(begins)
 
 
 def _length(turn: Turn) -> int:
