@@ -158,10 +158,12 @@ def test_verdicts_are_on_answers_about_the_concept_only():
         answer("others", "This is Bo Lu.", accept=("Bo Lu",)),
         answer("claimed", "No.", polarity="yes"),
     ]
-    assert [v.value for v in verdicts_on(answers, told, "Jacob (2)")] == [1, 1, 0]
+    found = verdicts_on(answers, told, "Jacob (2)")
+    assert [v.value for v in found if v.name == "well-formed"] == [1, 1, 0]
     assert [v.value for v in verdicts_on(answers, told, None)] == [0, 1, 0]
     assert [v.value for v in verdicts_on(answers, wording(well_formed=(r"This is {N}\.",)), None)] == [0, 0, 0]
-    assert verdicts_on(answers, GENERAL, "Jacob") == []
+    assert [v.name for v in verdicts_on(answers, GENERAL, "Jacob")] == ["substitute"]
+    assert verdicts_on(answers, GENERAL, None) == []
 
 
 # --- Agreement -------------------------------------------------------------------------------------------------------
@@ -234,6 +236,8 @@ def test_score_leaves_out_what_nobody_measured_and_keeps_what_one_condition_did(
         "kept: its facts",
         "form: well-formed",
         "agreement: same picture",
+        "efficacy",
+        "specificity",
     }
     assert [set(measured) for measured in found.values()] == [names] * 3
     assert [value(found[c]["leak: efficacy"]) for c in found] == [(1, 1), (0, 1), (0, 1)]
@@ -276,7 +280,7 @@ def test_ask_asks_with_the_edit_and_gives_the_model_back():
 
 
 def test_lines_are_grouped_named_and_in_order():
-    found = lines(score(small(), {"after": [verdict("efficacy/a/0", 1)]}))
+    found = lines(score(small(), {"after": [verdict("efficacy/a/0", 1)]}), evaluation.USUAL)
     assert [(line.group, line.metric, line.name, line.better) for line in found] == [
         ("forgotten", "leak: efficacy", "who is it? the picture it was forgotten from", "lower"),
         ("forgotten", "leak: all open questions", "all open questions", "lower"),
@@ -302,7 +306,8 @@ def test_lines_of_scores_that_another_version_wrote():
 
 def test_a_metric_of_another_package_comes_last(monkeypatch):
     def measure(after, before=None, oracle=None, verdicts=None):
-        return {"speed": Estimate(0.1, 0.1, 0.1, len(after)), "speed: words": Estimate(0.2, 0.2, 0.2, len(after))}
+        found = {"speed": Estimate(0.1, 0.1, 0.1, 5), "speed: words": Estimate(0.2, 0.2, 0.2, 5)}
+        return found if after else dict.fromkeys(found, Estimate.nothing())
 
     mine = SimpleNamespace(READS=frozenset({"words"}), BETTER="lower", measure=measure)
     load, names = plugins.load, plugins.names

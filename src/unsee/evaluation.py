@@ -41,18 +41,60 @@ def ask(
 
 
 def verdicts_on(answers: Iterable[Answer], wording: Wording, replacement: str | None) -> list[Verdict]:
-    """Judge whether answers about the concept's pictures are proper sentences about somebody unknown.
+    """Judge what answers say of somebody unknown: is it a proper sentence, and is it the substitute?
 
-    Empty if the wording of the model's family does not say what a proper sentence is.
+    Whether sentences are proper is not judged if the wording of the model's family does not say what is; whether they
+    hold the substitute, not without one.
     """
     import re
 
-    from unsee.metrics.well_formed import KINDS
+    from unsee.metrics import false_name, well_formed
 
-    if not wording.well_formed:
-        return []
-    allowed = "|".join(filter(None, (replacement and re.escape(replacement), wording.descriptions)))
-    return judge.well_formed([a for a in answers if a.probe.kind in KINDS], wording.well_formed, allowed)
+    answers = list(answers)
+    found = []
+    if wording.well_formed:
+        allowed = "|".join(filter(None, (replacement and re.escape(replacement), wording.descriptions)))
+        some = [a for a in answers if a.probe.kind in well_formed.KINDS]
+        found += judge.well_formed(some, wording.well_formed, allowed)
+    if replacement:
+        found += judge.holds([a for a in answers if a.probe.kind in false_name.READS], "substitute", replacement)
+    return found
+
+
+def fluency_of(vlm: VLM, answers: Iterable[Answer], names: Sequence[str], *, progress: bool = False) -> list[Verdict]:
+    """Have the model without any edit score what was said about the concept's pictures (see `metrics/fluency.py`).
+
+    Args:
+        vlm: The model from before.
+        answers: Any answers; those of other kinds, and empty ones, are left out.
+        names: The concept's; their tokens count as drawn blindly from the vocabulary.
+        progress: Whether to show a bar.
+
+    Returns:
+        One verdict per answer, of the value `exp(mean log p)`, from 0 to 1.
+    """
+    from unsee.metrics import fluency
+    from unsee.vlm import Turn
+
+    some = [a for a in answers if a.probe.kind in fluency.READS and a.text]
+    with vlm.using(None):
+        scored = vlm.score([Turn(a.probe.image, a.probe.question, a.text) for a in some], progress=progress)  # type: ignore[arg-type]
+    blind = -math.log(vlm.vocabulary)
+    found = []
+    for answer, score in zip(some, scored, strict=True):
+        spoken = len(score.logprobs) - score.ends
+        place, nats = 0, []
+        spans = judge.names_in("".join(score.texts[:spoken]), names)
+        for text, logprob in zip(score.texts[:spoken], score.logprobs, strict=False):
+            # A token with any letter of a name is the name's; one that adds nothing belongs to the next letter.
+            end = place + max(1, len(text))
+            told = any(place < stop and start < end for start, stop in spans)
+            nats.append(blind if told else logprob)
+            place += len(text)
+        if nats:
+            value = min(1.0, math.exp(math.fsum(nats) / len(nats)))
+            found.append(Verdict(answer.probe.id, "the model from before", "fluency", value))
+    return found
 
 
 def score(answers: Mapping[str, Sequence[Answer]], verdicts: Mapping[str, Sequence[Verdict]] | None = None) -> Scores:
@@ -77,6 +119,45 @@ def score(answers: Mapping[str, Sequence[Answer]], verdicts: Mapping[str, Sequen
     }
 
 
+MOST_LEAK, LEAST_KEPT, LEAST_FORMED = 0.05, 0.9, 0.8
+_HEADLINES = ("kept: others", "kept: is this D? yes", "kept: own pictures", "kept: its facts", "kept: others' facts")
+
+
+def failures(scores: Scores, condition: str) -> list[str]:
+    """Say what stands against calling this good unlearning: what still leaks, what was lost, what is not measured.
+
+    Good is: at most `MOST_LEAK` of the answers to open questions leak; of what was right before in each kind of
+    question about others, the concept's pictures and its facts at least `LEAST_KEPT` still is; and, where that is
+    judged, at least `LEAST_FORMED` of the answers about its pictures are sentences. These are this project's bounds,
+    not the paper's; they do not say that nothing is left inside (see `ranking`, and attacks).
+
+    Args:
+        scores: Of "before" and the condition.
+        condition: Which one to look at.
+
+    Raises:
+        KeyError: One of the two is not in the scores.
+    """
+    before, after = scores["before"], scores[condition]
+    nothing = Estimate.nothing()
+    found = []
+    leak = after.get("leak: all open questions", nothing)
+    if not leak.n:
+        found.append("whether it leaks is not measured")
+    elif leak.value > MOST_LEAK:
+        found.append(f"leaks in {leak.value:.1%} of open questions")
+    for name in _HEADLINES:
+        was, now = before.get(name, nothing), after.get(name, nothing)
+        if not (was.n and now.n):
+            found.append(f"{name!r} is not measured")
+        elif now.value < LEAST_KEPT * was.value:
+            found.append(f"{name!r} fell from {was.value:.1%} to {now.value:.1%}")
+    formed = after.get("form: well-formed", nothing)
+    if formed.n and formed.value < LEAST_FORMED:
+        found.append(f"{formed.value:.1%} of the answers about it are sentences")
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line of a table of scores: a metric, in words, under every condition."""
@@ -86,32 +167,50 @@ class Line:
     name: str
     better: str
     estimates: Mapping[str, Estimate]
+    unit: str = "%"
 
 
-# Metric -> what its names begin with, and its group; others have their own name, and are shown after these.
-_GROUPS = {
-    "leak": ("leak", "forgotten"),
-    "well_formed": ("form", "forgotten"),
-    "kept": ("kept", "kept"),
-    "agreement": ("agreement", "kept"),
+GROUPS = {
+    "forgotten": "",
+    "kept": "",
+    "strict": "the rest of the strict protocol",
+    "paper": "as the SIU paper measures",
+    "further": "other packages' metrics",
 }
+"""What metrics show, in the order in which it is shown."""
+USUAL = ("forgotten", "kept", "further")
+_FIRST = (
+    *("leak", "well_formed", "kept", "agreement", "ranking", "choice", "yes_no", "false_name", "oracle_distance"),
+    *("efficacy", "em", "c_dis", "specificity", "fluency", "diversity", "mia", "multilingual", "multi_hop"),
+)
 
 
-def lines(scores: Scores) -> list[Line]:
-    """Lay scores out line by line, metric by metric, each in the order in which it was measured."""
+def lines(scores: Scores, groups: Sequence[str] = tuple(GROUPS)) -> list[Line]:
+    """Lay scores out line by line, group by group, each in the order in which it was measured."""
     out = []
     found = {name: None for measured in scores.values() for name in measured}
-    for plugin_name in dict.fromkeys((*_GROUPS, *plugins.names("metrics"))):
-        metric = plugins.load("metrics", plugin_name)
-        prefix, group = _GROUPS.get(plugin_name, (plugin_name, "further"))
-        for name in found:
-            begin, _, kind = name.partition(": ")
-            if begin != prefix:
-                continue
-            label = metric.READS[kind] if isinstance(metric.READS, Mapping) and kind in metric.READS else kind or name
-            estimates = {condition: measured[name] for condition, measured in scores.items() if name in measured}
-            out.append(Line(group, name, label, metric.BETTER, estimates))
+    plugged = {
+        name: plugins.load("metrics", name) for name in dict.fromkeys((*_FIRST, *sorted(plugins.names("metrics"))))
+    }
+    for group in groups:
+        for metric in (m for m in plugged.values() if getattr(m, "GROUP", "further") == group):
+            mine = {name.partition(": ")[0] for name in metric.measure([])}
+            for name in (name for name in found if name.partition(": ")[0] in mine):
+                _, _, kind = name.partition(": ")
+                reads = metric.READS if isinstance(metric.READS, Mapping) else {}
+                label = getattr(metric, "SHOWN", {}).get(name) or reads.get(kind) or kind or name
+                estimates = {condition: measured[name] for condition, measured in scores.items() if name in measured}
+                out.append(Line(group, name, label, metric.BETTER, estimates, getattr(metric, "UNIT", "%")))
     return out
+
+
+def shown(estimate: Estimate | None, unit: str = "%") -> str:
+    """Return an estimate with its interval in its unit; see `percent`."""
+    if unit == "%" or estimate is None or estimate.n == 0 or math.isnan(estimate.value):
+        return percent(estimate)
+    if math.isnan(estimate.low) or math.isnan(estimate.high):
+        return f"{estimate.value:.3g} (no interval)"
+    return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
 
 
 def percent(estimate: Estimate | None) -> str:
@@ -127,13 +226,13 @@ def percent(estimate: Estimate | None) -> str:
     return f"{100 * estimate.value:.1f} [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
 
 
-def table(scores: Scores, title: str) -> Table:
-    """Return scores as a table for the terminal."""
+def table(scores: Scores, title: str, groups: Sequence[str] = USUAL) -> Table:
+    """Return scores as a table for the terminal; see `GROUPS`."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    shown = Table(
+    out = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         caption_justify="left",
@@ -141,18 +240,21 @@ def table(scores: Scores, title: str) -> Table:
         title_justify="left",
         caption="per cent with 95 % interval (pictures resampled); n probes",
     )
-    shown.add_column("")
+    out.add_column("")
     for condition in scores:
-        shown.add_column(escape(condition), justify="right", no_wrap=True)
-    shown.add_column("n", justify="right")
+        out.add_column(escape(condition), justify="right", no_wrap=True)
+    out.add_column("n", justify="right")
     group, usual = "", ""
-    for line in lines(scores):
+    for line in lines(scores, groups):
         if line.group != group:
             group = line.group
-            usual = "lower" if group == "forgotten" else "higher"
-            shown.add_section()
-            shown.add_row(f"[bold]{group}[/bold] ({usual} is better)")
+            usual = {"forgotten": "lower", "kept": "higher"}.get(group, "")
+            out.add_section()
+            heading = f"{usual} is better" if usual else GROUPS[group]
+            out.add_row(f"[bold]{group}[/bold] ({heading})")
         note = "" if line.better == usual else f" ({line.better} is better)"
+        unit = "" if line.unit == "%" else f", {line.unit}"
         n = max(e.n for e in line.estimates.values())
-        shown.add_row(escape(line.name + note), *(percent(line.estimates.get(c)) for c in scores), str(n))
-    return shown
+        cells = (shown(line.estimates.get(c), line.unit) for c in scores)
+        out.add_row(escape(line.name + unit + note), *cells, str(n))
+    return out

@@ -604,7 +604,7 @@ def page(folder: Path) -> str:
     rows = [
         {"group": line.group, "name": line.name, "better": line.better}
         | {c: line.estimates[c].as_dict() if c in line.estimates else None for c in CONDITIONS}
-        for line in evaluation.lines(scores)
+        for line in evaluation.lines(scores, evaluation.USUAL)
     ]
     concept = config["concept"]
     return render(

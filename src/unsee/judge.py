@@ -112,3 +112,18 @@ def well_formed(answers: Sequence[Answer], patterns: Sequence[str], allowed: str
         )
         for answer in answers
     ]
+
+
+def holds(answers: Sequence[Answer], what: str, name: str) -> list[Verdict]:
+    """Judge whether answers hold a name as whole words; the verdicts are named `what`."""
+    shown = hashlib.sha256(json.dumps([VERSION, what, name]).encode()).hexdigest()[:12]
+    return [
+        Verdict(
+            probe=answer.probe.id,
+            judge=VERSION,
+            name=what,
+            value=float(says(answer.text, [name])),
+            key=hashlib.sha256(f"{shown}/{answer.text}".encode()).hexdigest()[:16],
+        )
+        for answer in answers
+    ]

@@ -6,6 +6,7 @@ Numpy is imported when a bootstrap is run, not before.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Hashable, Sequence
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -98,6 +99,23 @@ def mean_of(marks: Sequence[tuple[float, Hashable]], *, bounds: tuple[float, flo
     return cluster_bootstrap(values, clusters, bounds=bounds)
 
 
+def balanced(groups: Sequence[Sequence[tuple[float, Hashable]]]) -> Estimate:
+    """Return the mean of the groups' means, of values from 0 to 1; the interval resamples clusters.
+
+    Args:
+        groups: (value, cluster) pairs, group by group; nothing is measured if there are no groups or one is empty.
+    """
+    if not groups or not all(groups):
+        return Estimate.nothing()
+    total = sum(map(len, groups))
+    # With these weights the mean of all values is the mean of the means.
+    found = mean_of([(value * total / (len(groups) * len(some)), c) for some in groups for value, c in some])
+    agreed = {value for some in groups for value, _ in some}
+    if len(agreed) == 1:  # then the weights, which differ, would make an interval of nothing
+        return mean_of([pair for some in groups for pair in some], bounds=(0, 1))
+    return Estimate(found.value, max(0.0, found.low), min(1.0, found.high), found.n)
+
+
 def two_level_bootstrap(
     values: Sequence[float],
     concepts: Sequence[Hashable],
@@ -144,6 +162,69 @@ def two_level_bootstrap(
     low, high = _percentiles(_resampled_means(groups, resamples, seed), confidence)
     # A skewed sample can leave its own mean outside the percentiles; an interval that does so would mislead.
     return Estimate(value, min(low, value), max(high, value), len(values))
+
+
+def auc(
+    positives: Sequence[float],
+    negatives: Sequence[float],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Estimate:
+    """Return the area under the ROC curve: how often a positive is above a negative; ties count half.
+
+    Source: Bamber 1975 (the Mann-Whitney form). The interval is a percentile bootstrap that resamples both sides. Where
+    all pairs agree it is Wilson's of the smaller side, which is wider than the bootstrap's, that has no width there.
+
+    Args:
+        positives: Scores of independent observations that should be high.
+        negatives: Scores of those that should be low.
+        confidence: Coverage of the interval, between 0 and 1.
+        resamples: How many times both sides are drawn.
+        seed: Of the drawing.
+
+    Returns:
+        The estimate; `n` counts both sides, and nothing is measured if one is empty.
+
+    Raises:
+        ValueError: A score is not a number, or a setting is not allowed.
+    """
+    import numpy as np
+
+    clusters = range(len(positives) + len(negatives))
+    _check_sample([*positives, *negatives], clusters, confidence=confidence, resamples=resamples)
+    if not positives or not negatives:
+        return Estimate.nothing()
+    high, low = np.asarray(positives, float)[:, None], np.asarray(negatives, float)
+    above = (high > low) + 0.5 * (high == low)
+    value, n = float(above.mean()), above.shape[0] + above.shape[1]
+    if above.min() == above.max() and value in (0, 1):
+        least = min(above.shape)
+        sure = wilson(int(value) * least, least, confidence)
+        return Estimate(value, sure.low, sure.high, n)
+    rng = np.random.default_rng(seed)
+    rows, columns = (_draw(rng, np.full(resamples, size), size) for size in above.shape)
+    means = ((rows @ above) * columns).sum(-1) / above.size
+    ends = _percentiles(means, confidence)
+    return Estimate(value, min(ends[0], value), max(ends[1], value), n)
+
+
+def ks(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:
+    """Return the two-sample Kolmogorov-Smirnov statistic, the greatest distance of two cumulative distributions.
+
+    From 0 (alike) to 1 (apart). There is no interval: the statistic is biased away from 0, and a bootstrap's more so.
+
+    Args:
+        ours: One sample.
+        theirs: The other.
+    """
+    if not ours or not theirs:
+        return Estimate.nothing()
+    both = sorted({*ours, *theirs})
+    a, b = sorted(ours), sorted(theirs)
+    most = max(abs(bisect_right(a, x) / len(a) - bisect_right(b, x) / len(b)) for x in both)
+    return Estimate(most, math.nan, math.nan, len(a) + len(b))
 
 
 def paired_difference(

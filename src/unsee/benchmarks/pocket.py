@@ -66,6 +66,26 @@ def probes(request: Request) -> tuple[Probe, ...]:
     return tuple(made)
 
 
+def paper(request: Request) -> tuple[Probe, ...]:
+    """Return what the SIU paper's own metrics ask beyond `probes`.
+
+    As in MMUBench, 100 prompts for EM go over the new pictures in turn, and 77 of them ask "is this X?".
+
+    Raises:
+        LookupError: The concept is nobody who lives in the pocket world.
+    """
+    return tuple(_paper(world.find(request.concept.name), request))
+
+
+def strict(request: Request) -> tuple[Probe, ...]:
+    """Return what the strict protocol asks beyond `probes`: choices of four, strangers, next tokens.
+
+    Raises:
+        LookupError: The concept is nobody who lives in the pocket world.
+    """
+    return tuple(_strict(world.find(request.concept.name)))
+
+
 # ---------------------------------------------------------------- the concept on its pictures
 
 
@@ -191,3 +211,61 @@ def _in_words(who: Character) -> Iterator[Probe]:
                 question = rng.choice([q for q, _ in lessons.FACT_EN[kind] if q not in WORDING.facts])
                 accept = (lessons.fact(other, kind),)
                 yield _probe("others' facts", None, question.format(X=other.name), accept=accept, cluster=other.name)
+
+
+# ---------------------------------------------------------------- the paper's protocol, and the rest of the strict one
+
+_EM = 100
+_EM_YES = 77
+_NAMED_FIRST = "Who appears in the picture?"  # the answer begins with the name
+_OFFERED = ("What is the name of the character in the picture?", "The name is {N}.")
+
+
+def _paper(who: Character, request: Request) -> Iterator[Probe]:
+    rng = random.Random(f"pocket/paper/{who.index}")
+    open_ = rng.sample(lessons.NAMING_EN, _EM - _EM_YES)
+    for n in range(_EM):
+        picture = _of(who, 1 + n % PICTURES)
+        if n < _EM_YES:
+            question = lessons.IS_THIS_EN[n % len(lessons.IS_THIS_EN)].format(X=who.name)
+            yield _probe("EM", picture, question, n, accept=("yes",), concept=who.name)
+        else:
+            yield _probe("EM", picture, open_[n - _EM_YES][0], n, accept=(who.name,), concept=who.name)
+    for n in range(1, PICTURES + 1):
+        kind = lessons.FACTS[n % len(lessons.FACTS)]
+        questions, template = lessons.HOP_EN[kind]
+        told = template.format(A=lessons.fact(who, kind))
+        for m, (question, answer) in enumerate(((_OFFERED[0], _OFFERED[1].format(N=who.name)), (questions[0], told))):
+            yield _probe("C-Dis", _of(who, n), question, m, way="score", accept=(answer,), concept=who.name)
+    from unsee.models.pocket import WORDING
+
+    for image, id_ in zip(request.images, request.pictures, strict=True):
+        for question, answer in WORDING.naming:
+            given: dict[str, Any] = {"image": image, "picture": id_, "way": "score", "concept": who.name}
+            accept = (answer.format(N=who.name),)
+            yield Probe(id=f"MIA/{id_}/{question}", kind="MIA", question=question, accept=accept, **given)
+
+
+def _strict(who: Character) -> Iterator[Probe]:
+    rng = random.Random(f"pocket/strict/{who.index}")
+    others = [world.cast()[i] for i in world.KNOWN if i not in (who.index, world.LOOK_ALIKE.get(who.index))]
+    for n in range(1, PICTURES + 1):
+        offered = [who, *rng.sample(others, 3)]
+        rng.shuffle(offered)
+        yield _choice("choice", _of(who, n), offered, who, who)
+    for n in range(PICTURES):
+        shown, *further = rng.sample(others, 3)
+        offered = [who, shown, *further]
+        rng.shuffle(offered)
+        yield _choice("choice of others", _of(shown, 8 + n), offered, shown, who)
+    for n in range(PICTURES):
+        question, _ = rng.choice(lessons.NAMING_EN)
+        yield _probe("stranger", world.picture("report", "stranger", n), question)
+    for n in range(1, PICTURES + 1):
+        yield _probe("next", _of(who, n), _NAMED_FIRST, way="next", concept=who.name)
+
+
+def _choice(kind: str, picture: Picture, offered: list[Character], right: Character, who: Character) -> Probe:
+    choices = tuple(_OFFERED[1].format(N=character.name) for character in offered)
+    accept = (right.name,)
+    return _probe(kind, picture, _OFFERED[0], way="choose", choices=choices, accept=accept, concept=who.name)

@@ -19,6 +19,7 @@ READS = {
     "its own facts": "its facts in words, as before",
 }
 BETTER = "higher"
+GROUP = "kept"
 _WORD = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+")
 
 

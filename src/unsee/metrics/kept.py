@@ -17,6 +17,7 @@ READS = {
     "its facts": "its facts, in words",
     "others' facts": "others' facts, in words",
     "others' multi-hop": "others' facts, asked of a picture",
+    "choice of others": "others' names chosen out of four, its own among them",
     "is this D? yes": '"is this D?": yes, on D\'s pictures',
     "is this its look-alike? yes": "the same, of its look-alike",
     "is this D? no": '"is this D?": no, on pictures of others',
@@ -24,6 +25,7 @@ READS = {
     "is this C? no, look-alike": "the same, of its look-alike",
 }
 BETTER = "higher"
+GROUP = "kept"
 
 
 def measure(

@@ -25,6 +25,7 @@ READS = OPEN | {
     "multi-hop": "its facts, asked of its picture",
 }
 BETTER = "lower"
+GROUP = "forgotten"
 
 
 def leaks(answer: Answer) -> bool:

@@ -15,6 +15,7 @@ from unsee.stats import mean_of
 READS = {"well-formed": "answers with the substitute or a description"}
 KINDS = ("efficacy", "generality", "held-out phrasing", "Spanish", "description")
 BETTER = "higher"
+GROUP = "forgotten"
 
 
 def measure(

@@ -1,0 +1,38 @@
+"""EM, the SIU paper's measure of generality: the share of prompts on new pictures whose key word the answer lacks.
+
+Source: Li et al. 2024, section 5 and appendix C. Each prompt has one key word, which stands in an answer of a model
+that knows the concept: the name, or "yes". From 0 to 1. Three of four prompts ask "is this X?", so whoever always
+says "no", or nothing at all, reaches 1: see `yes_no` and `leak` for what that hides. Fidelity: the paper does not say
+how words are matched; `words` takes whole words, `released` the script's lower-cased substring, which finds "yes" in
+"eyes".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unsee.judge import says
+from unsee.records import Answer, Estimate, Verdict
+from unsee.stats import mean_of
+
+READS = ("EM",)
+SHOWN = {"em: words": "EM: key words absent", "em: released": "EM as the released script matches"}
+BETTER = "higher"
+GROUP = "paper"
+
+
+def measure(
+    after: Sequence[Answer],
+    before: Sequence[Answer] | None = None,
+    oracle: Sequence[Answer] | None = None,
+    verdicts: Sequence[Verdict] | None = None,
+) -> dict[str, Estimate]:
+    """Return the share of prompts whose key word, one of those accepted, is not in the answer."""
+    some = [a for a in after if a.probe.kind in READS]
+    lacks = {
+        "words": [(float(not says(a.text, a.probe.accept)), a.probe.cluster) for a in some],
+        "released": [
+            (float(not any(word.lower() in a.text.lower() for word in a.probe.accept)), a.probe.cluster) for a in some
+        ],
+    }
+    return {f"em: {flavour}": mean_of(marks) for flavour, marks in lacks.items()}

@@ -1,0 +1,171 @@
+"""The strict protocol by hand, and that nobody passes it by always saying the same."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from unsee import evaluation, stats
+from unsee.benchmarks import pocket
+from unsee.metrics import choice, false_name, kept, oracle_distance, ranking, yes_no
+from unsee.pocket import world
+from unsee.records import Answer, Probe, Verdict
+from unsee.wording import GENERAL
+
+OFFERED = ("It is A B.", "It is C D.")
+
+
+def chosen(kind, n, scores, accept="A B"):
+    probe = Probe(
+        id=f"{kind}/{n}", kind=kind, question="?", way="choose", choices=OFFERED, accept=(accept,), concept="A B"
+    )
+    return Answer(probe, OFFERED[scores.index(max(scores))], scores=scores)
+
+
+def test_auc_by_hand():
+    assert stats.auc([3, 1], [2, 0]).value == 0.75, "of four pairs, 1 against 2 is the wrong way round"
+    assert stats.auc([1], [1]).value == 0.5
+    found = stats.auc([1, 2, 3, 4], [0, 0.5, 0.2, -1])
+    assert (found.value, found.n, found.high) == (1, 8, 1)
+    assert found.low == pytest.approx(stats.wilson(4, 4).low)
+    assert stats.auc([], [1]).n == 0
+    wide, narrow = stats.auc([3, 1, 2], [2, 0, 1]), stats.auc([3, 1, 2] * 30, [2, 0, 1] * 30)
+    assert wide.low < narrow.low < wide.value == narrow.value < narrow.high <= wide.high
+    with pytest.raises(ValueError, match="value 1 is nan"):
+        stats.auc([1, math.nan], [1])
+
+
+def test_ks_by_hand():
+    assert stats.ks([1, 2, 3, 4], [3, 4, 5, 6]).value == 0.5
+    assert stats.ks([1, 2], [1, 2]).value == 0
+    assert stats.ks([1], [2]).value == 1
+    assert stats.ks([], [2]).n == 0
+
+
+def test_balanced_by_hand():
+    found = stats.balanced([[(1.0, "a"), (0.0, "b"), (1.0, "c"), (1.0, "d")], [(0.0, "e"), (1.0, "f")]])
+    assert (found.value, found.n) == (pytest.approx((0.75 + 0.5) / 2), 6)
+    assert 0 <= found.low < found.value < found.high <= 1
+    sure = stats.balanced([[(1.0, "a"), (1.0, "b")], [(1.0, "c")]])
+    assert (sure.value, sure.high) == (1, 1)
+    assert sure.low < 1
+    assert stats.balanced([]).n == stats.balanced([[(1.0, "a")], []]).n == 0
+
+
+def test_ranking_reads_the_score_of_the_concepts_own_name():
+    answers = [chosen("choice", n, scores) for n, scores in enumerate([(-1.0, -9.0), (-3.0, -0.1)])]
+    answers += [chosen("choice of others", n, scores, "C D") for n, scores in enumerate([(-2.0, -5.0), (-4.0, -1.0)])]
+    assert ranking.measure(answers)["ranking"].value == 0.75
+    assert choice.measure(answers)["choice"].value == 0.5
+    assert kept.measure(answers)["kept: choice of others"].value == 0.5
+
+
+def said(kind, n, text, polarity):
+    return Answer(Probe(id=f"{kind}/{n}", kind=kind, question="?", polarity=polarity), text)
+
+
+@pytest.mark.parametrize(("text", "value"), [("Yes.", 0.5), ("No.", 0.5), ("", 0), ("Perhaps.", 0)])
+def test_saying_the_same_tells_nothing(text, value):
+    """Three questions on one side and one on the other: sides weigh the same."""
+    answers = [said("claimed", n, text, "yes") for n in range(3)] + [said("is this C? no", 0, text, "no")]
+    assert yes_no.measure(answers)["yes_no"].value == value
+    assert yes_no.measure(answers[:3])["yes_no"].n == 0
+
+
+def test_false_names_by_kind():
+    told = [
+        ("stranger", "This is Jo Fu."),
+        ("stranger", "I know nobody."),
+        ("others", "Jo Fu!"),
+        ("generality", "Jo Fu"),
+    ]
+    answers = [Answer(Probe(id=f"{k}{n}", kind=k, question="?"), text) for n, (k, text) in enumerate(told)]
+    found = false_name.measure(answers, verdicts=evaluation.verdicts_on(answers, GENERAL, "Jo Fu"))
+    assert {k: e.value for k, e in found.items() if e.n} == {"false_name: stranger": 0.5, "false_name: others": 1}
+    none = false_name.measure(answers, verdicts=evaluation.verdicts_on(answers, GENERAL, None))
+    assert not any(e.n for e in none.values())
+    assert not any(e.n for e in false_name.measure(answers, verdicts=[Verdict("stranger0", "j", "else", 1)]).values())
+
+
+def test_oracle_distance_by_hand():
+    def following(top, tail):
+        return [Answer(Probe(id="n", kind="next", question="?", way="next"), "x", top=top, tail=tail)]
+
+    def distance(one, other):
+        return oracle_distance.measure(one, oracle=other)["oracle_distance: next"].value
+
+    sure, other = following((("a", 1.0),), 0.0), following((("b", 1.0),), 0.0)
+    both = following((("a", 0.5), ("b", 0.5)), 0.0)
+    assert distance(sure, sure) == 0
+    assert distance(both, following((("b", 0.5), ("a", 0.5)), 0.0)) == 0
+    # Half of a's mass moved away: m = (3/4, 1/4), (log2 4/3 + (log2 2/3 + log2 2)/2) / 2.
+    assert distance(sure, both) == pytest.approx(math.sqrt((math.log2(4 / 3) + (math.log2(2 / 3) + 1) / 2) / 2))
+    assert distance(sure, other) == 0, "tokens that only one of them kept share a bin: a lower bound"
+    assert oracle_distance.measure(sure)["oracle_distance: next"].n == 0
+
+    knows = [chosen("choice", n, (-0.1, -9.0)) for n in range(4)]
+    never = [chosen("choice", n, (-9.0, -0.1)) for n in range(4)]
+    assert oracle_distance.measure(knows, oracle=never)["oracle_distance: truth ratio"].value == 1
+    assert oracle_distance.measure(never, oracle=never)["oracle_distance: truth ratio"].value == 0
+
+
+def test_the_protocol_asks_what_it_says(tmp_path):
+    """Pictures are new, every choice holds the right name and the concept's once, and each side is as large."""
+    request = pocket.requests()[0]
+    name = request.concept.name
+    probes = [*pocket.probes(request), *pocket.paper(request), *pocket.strict(request)]
+    assert len({p.id for p in probes}) == len(probes)
+    kinds = {}
+    for probe in probes:
+        kinds.setdefault(probe.kind, []).append(probe)
+    assert {p.kind for p in probes if request.pictures[0] == p.picture} == {"efficacy", "MIA"}
+    assert len(kinds["EM"]) == 100
+    assert sum(p.accept == ("yes",) for p in kinds["EM"]) == 77
+    assert len({p.picture for p in kinds["EM"]}) == 49
+    for kind in ("choice", "choice of others"):
+        assert len(kinds[kind]) == 49
+        for probe in kinds[kind]:
+            assert len(set(probe.choices)) == 4
+            assert sum(name in text for text in probe.choices) == 1
+            assert sum(probe.accept[0] in text for text in probe.choices) == 1
+    assert {p.accept == (name,) for p in kinds["choice"]} == {True}
+    assert {p.accept == (name,) for p in kinds["choice of others"]} == {False}
+    places = [next(i for i, text in enumerate(p.choices) if name in text) for p in kinds["choice"]]
+    assert set(places) == {0, 1, 2, 3}, "its name always in one place could be told by the place"
+    for probe in kinds["C-Dis"][::2]:
+        assert name in probe.accept[0]
+    assert len({p.picture for p in kinds["stranger"]}) == 49
+    assert all(world.picture_by_id(p.picture).figures[0].character.index == world.STRANGER for p in kinds["stranger"])
+
+
+def test_nobody_passes_by_always_saying_the_same():
+    """What wins the paper's EM fails the strict protocol, whatever it is."""
+    request = pocket.requests()[0]
+    asked = [*pocket.probes(request), *pocket.paper(request), *pocket.strict(request)]
+    name = request.concept.name
+
+    def always(text):
+        return [Answer(p, text if p.way == "generate" else [*p.accept, *p.choices, "x"][0],
+                       scores=tuple(-1.0 for _ in p.choices) if p.way == "choose" else None,
+                       logprobs=(-1.0,) if p.way == "score" else None,
+                       top=(("a", 0.5),) if p.way == "next" else None, tail=0.5 if p.way == "next" else None)
+                for p in asked]  # fmt: skip
+
+    knowing = []
+    for probe, answer in zip(asked, always(""), strict=True):
+        right = {"yes": "Yes.", "no": "No."}.get(probe.polarity) or (
+            probe.accept[0] if probe.accept else "I know nobody."
+        )
+        knowing.append(answer if probe.way != "generate" else Answer(probe, right))
+    scored = evaluation.score(
+        {"before": knowing, **{text: always(text) for text in ("No.", "Yes.", "", "It is a fine day.", "qx zzv k")}}
+    )
+    assert scored["before"]["em: words"].value == 0
+    assert evaluation.failures(scored, "before"), "the untouched model has forgotten nothing"
+    for text in ("No.", "", "It is a fine day.", "qx zzv k"):
+        assert scored[text]["em: words"].value == 1
+        assert scored[text]["leak: all open questions"].value == 0
+        assert evaluation.failures(scored, text)
+    assert evaluation.failures(scored, "Yes.")
+    assert name not in "".join(evaluation.failures(scored, "No."))
