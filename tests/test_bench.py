@@ -7,7 +7,7 @@ import pytest
 
 from unsee import bench, evaluation, plugins
 from unsee.methods import siu
-from unsee.records import Answer, Concept, Probe, Request
+from unsee.records import Answer, Concept, Probe, Request, Verdict
 
 NAMES = ("Ann Abel", "Bob Bell", "Cid Cole")
 LEAK = f"leak: {bench.OPEN}"
@@ -35,10 +35,15 @@ def stub(monkeypatch, pocket):
     def unlearn(vlm, requests, retain, config):
         return config
 
+    def fluency_of(vlm, answers, names):
+        return [Verdict(a.probe.id, "stub", "fluency", 0.5) for a in answers if a.probe.kind == "generality"]
+
     world = SimpleNamespace(probes=probes, retain=lambda request: ())
     method = SimpleNamespace(Config=siu.Config, prepare=lambda vlm, requests, config: requests, unlearn=unlearn)
-    monkeypatch.setattr(plugins, "load", lambda kind, name: world if kind == "benchmarks" else method)
+    load, made = plugins.load, {"benchmarks": world, "methods": method}
+    monkeypatch.setattr(plugins, "load", lambda kind, name: made.get(kind) or load(kind, name))
     monkeypatch.setattr(evaluation, "ask", ask)
+    monkeypatch.setattr(evaluation, "fluency_of", fluency_of)
     requests = [Request(Concept(name), images=("p.png",), pictures=("p",), replacement="X Y") for name in NAMES]
 
     def run(folder, variants=None, seeds=(0, 1), **more):
@@ -88,7 +93,10 @@ def test_cells_of_other_settings_probes_or_oracles_are_not_mixed_in(stub, tmp_pa
     with pytest.raises(FileExistsError, match="was made with oracle None, not"):
         stub.run(tmp_path, oracle=tiny)
     assert len(stub.calls) == count
-    assert json.loads((tmp_path / "cells.jsonl").read_text().splitlines()[1])["config"]["steps"] == 30
+    assert {
+        c["seed"]: c["config"] and c["config"]["steps"]
+        for c in stub.run(tmp_path, settings={"without": ("align",)}, seeds=[0])
+    } == {-1: None, 0: 30}
 
 
 def test_a_sample_is_spread_over_each_kind():

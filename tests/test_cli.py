@@ -364,7 +364,7 @@ PHOTO = ("Kip Rossi", "--image", "photo.png")
         ((*PHOTO, "--method", "ga", "--replace-with", "name"), "the method ga takes no --replace-with; leave it out"),
         ((*PHOTO, "--method", "ga", "--set", "alpha=1"), "ga has no setting 'alpha'; "),
         ((*PHOTO, "--seed", "-1"), "the settings of siu do not fit: seed is -1; give a whole number from 0"),
-        ((*PHOTO, "--request", "gone.yaml"), "the request file gone.yaml cannot be read: "),
+        ((*PHOTO, "--request", "gone.yaml"), "the file gone.yaml cannot be read: "),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_before_a_model_is_loaded(capsys, place, unasked, arguments, said):

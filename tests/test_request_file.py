@@ -301,9 +301,7 @@ def test_what_has_no_line(write, text, said):
 
 def test_a_file_that_is_not_there_or_not_text(write, tmp_path):
     remedy = "; give a YAML file in UTF-8$"
-    with pytest.raises(
-        ValueError, match=r"^the request file .*nothing\.yaml cannot be read: .*No such file.*" + remedy
-    ):
+    with pytest.raises(ValueError, match=r"^the file .*nothing\.yaml cannot be read: .*No such file.*" + remedy):
         read(tmp_path / "nothing.yaml")
     with pytest.raises(ValueError, match=r"^the request file .* cannot be read: " + ".*" + remedy):
         read(tmp_path)

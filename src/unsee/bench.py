@@ -1,23 +1,31 @@
 """Many requests, settings and seeds: forget each bench character in each way, and compare the ways.
 
-Every cell (variant, character, seed) is written as soon as it is done, so a stopped bench goes on where it was. All
+Every cell (variant, character, seed) is written as soon as it is done, so a stopped bench goes on where it was: a line
+in `cells.jsonl`, and a folder with the edit, the answers and the verdicts, from which scores can be made anew. All
 variants are asked the same probes about the same characters with the same seeds; differences are paired.
 """
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import hashlib
+import html
+import io
 import json
+import math
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unsee import evaluation, judge, plugins, runs
-from unsee.files import locked, write_whole
+from unsee.edits import Edit
+from unsee.files import folder_whole, locked, write_whole
 from unsee.metrics import kept, leak
-from unsee.records import Answer, Estimate, Probe, Request
-from unsee.stats import two_level_bootstrap
+from unsee.records import Answer, Estimate, Probe, Request, Verdict
+from unsee.stats import cluster_bootstrap, two_level_bootstrap
 
 if TYPE_CHECKING:
     from unsee.vlm import VLM
@@ -43,6 +51,15 @@ ABLATION: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "released trainer": ("siu_released", {}),
 }
 OPEN = "all open questions"
+
+
+_PROTOCOL = 2  # changes whenever the same command would ask something else
+
+
+def asked(benchmark: Any, request: Request) -> list[Probe]:
+    """Return all that a benchmark asks about a request, for the paper's metrics and the strict protocol as well."""
+    parts = [getattr(benchmark, name) for name in ("probes", "paper", "strict") if hasattr(benchmark, name)]
+    return [probe for part in parts for probe in part(request)]
 
 
 def sample(probes: Sequence[Probe], most: int | None) -> list[Probe]:
@@ -108,17 +125,23 @@ def run(
     bench = plugins.load("benchmarks", "pocket")
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "cells.jsonl"
-    setting = {"model": vlm.fingerprint(), "oracle": oracle and oracle.fingerprint(), "most": most}
+    setting = {
+        "model": vlm.fingerprint(),
+        "oracle": oracle and oracle.fingerprint(),
+        "most": most,
+        "protocol": _PROTOCOL,
+    }
     with locked(folder, f"another bench is at work on {folder}"):
         cells = _cells(file, setting)
         if not cells:
             write_whole(file, (json.dumps({**setting, "versions": runs.versions()}) + "\n").encode())
         done = {(c["variant"], c["concept"], c["seed"]): c["config"] for c in cells}
-        anchors = [("before", vlm), *([("oracle", oracle)] if oracle else [])]
+        anchors = {"before": vlm} | ({"oracle": oracle} if oracle else {})
+        every = [*((a, -1) for a in anchors), *((v, s) for v in variants for s in seeds)]
+        todo = []
         for request in requests:
             name = request.concept.name
-            todo = []
-            for variant, seed in [*((v, s) for v in variants for s in seeds), *((a, -1) for a, _ in anchors)]:
+            for variant, seed in every:
                 wanted = None if seed < 0 else _resolved(vlm, *variants[variant], settings, seed)[1]
                 before = done.get((variant, name, seed), wanted)
                 if before != wanted:
@@ -129,30 +152,127 @@ def run(
                         f"{now.get(key)!r}; name another folder"
                     )
                 if (variant, name, seed) not in done:
-                    todo.append((variant, seed))
-            if not todo:
-                continue
-            probes = sample(bench.probes(request), most)
-            for variant, seed in todo:
-                begin = time.monotonic()
-                told, seconds, settled = request.replacement, 0.0, None
-                if seed < 0:
-                    answers = evaluation.ask(dict(anchors)[variant], probes)
-                else:
-                    plugin = plugins.load("methods", variants[variant][0])
-                    config, settled = _resolved(vlm, *variants[variant], settings, seed)
-                    (wish,) = plugin.prepare(vlm, (request,), config) if hasattr(plugin, "prepare") else (request,)
-                    edit = plugin.unlearn(vlm, (wish,), bench.retain(request), config)
-                    told, seconds = wish.replacement, time.monotonic() - begin
-                    answers = evaluation.ask(vlm, probes, edit)
-                cell = {"variant": variant, "concept": name, "seed": seed, "seconds": round(seconds, 2)}
-                cell |= {"replacement": told, "config": settled, "marks": marks(answers, vlm.family.wording, told)}
-                with file.open("a") as writer:
-                    writer.write(json.dumps(cell) + "\n")
-                cells.append(cell)
-                if progress:
-                    print(f"{variant}, {name}, seed {seed}: {time.monotonic() - begin:.0f} s", file=sys.stderr)
+                    todo.append((request, variant, seed))
+        start = time.monotonic()
+        for number, (request, variant, seed) in enumerate(todo):
+            name, begin = request.concept.name, time.monotonic()
+            probes = sample(asked(bench, request), most)
+            told, seconds, settled, edit = request.replacement, 0.0, None, None
+            if seed < 0:
+                answers = evaluation.ask(anchors[variant], probes)
+            else:
+                plugin = plugins.load("methods", variants[variant][0])
+                config, settled = _resolved(vlm, *variants[variant], settings, seed)
+                (wish,) = plugin.prepare(vlm, (request,), config) if hasattr(plugin, "prepare") else (request,)
+                edit = plugin.unlearn(vlm, (wish,), bench.retain(request), config)
+                told, seconds = wish.replacement, time.monotonic() - begin
+                answers = evaluation.ask(vlm, probes, edit)
+            cell = {"variant": variant, "concept": name, "seed": seed, "seconds": round(seconds, 2)}
+            cell |= {"replacement": told, "config": settled}
+            verdicts = [
+                *evaluation.verdicts_on(answers, vlm.family.wording, told),
+                *evaluation.fluency_of(vlm, answers, request.concept.names),
+            ]
+            with folder_whole(place(folder, cell)) as fresh:
+                for kind, records in (("answers", answers), ("verdicts", verdicts)):
+                    lines = "".join(json.dumps(record.to_dict()) + "\n" for record in records)
+                    (fresh / f"{kind}.jsonl").write_text(lines, encoding="utf-8")
+                if isinstance(edit, Edit):
+                    edit.save(fresh / "edit")
+            cell |= _measured(folder, cell, answers, verdicts, vlm.family.wording)
+            with file.open("a") as writer:
+                writer.write(json.dumps(cell) + "\n")
+            cells.append(cell)
+            if progress:
+                left = (time.monotonic() - start) / (number + 1) * (len(todo) - number - 1)
+                print(
+                    f"[{number + 1}/{len(todo)}] {variant}, {name}, seed {seed}: {time.monotonic() - begin:.0f} s; "
+                    f"about {math.ceil(left / 60)} min left",
+                    file=sys.stderr,
+                )
     return cells
+
+
+def place(folder: Path, cell: Mapping[str, Any]) -> Path:
+    """Return where the answers, the verdicts and the edit of a cell are kept."""
+
+    def named(text: str) -> str:
+        # Two names that differ in odd characters only must not share a folder.
+        plain = re.sub(r"\W+", "-", text).strip("-")[:60]
+        return plain if plain == text else f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+    seed = "" if cell["seed"] < 0 else f"seed-{cell['seed']}"
+    return folder / "cells" / named(cell["variant"]) / named(cell["concept"]) / seed
+
+
+def _measured(
+    folder: Path,
+    cell: Mapping[str, Any],
+    answers: Sequence[Answer],
+    verdicts: Sequence[Verdict],
+    wording: Any,
+) -> dict[str, Any]:
+    """Return the marks and the scores of a cell, the latter beside those from before and the oracle."""
+    compared = {"cell": answers}
+    for anchor in ("before", "oracle"):
+        file = place(folder, {**cell, "variant": anchor, "seed": -1}) / "answers.jsonl"
+        if file.exists():
+            compared[anchor] = [Answer.from_dict(json.loads(line)) for line in _lines(file)]
+    before, oracle = compared.get("before"), compared.get("oracle")
+    scores: dict[str, Any] = {}
+    for name in plugins.names("metrics"):
+        found = plugins.load("metrics", name).measure(answers, before=before, oracle=oracle, verdicts=verdicts)
+        scores |= {metric: e.as_dict() for metric, e in found.items() if e.n}
+    return {"marks": marks(answers, wording, cell["replacement"]), "scores": scores}
+
+
+def _lines(file: Path) -> list[str]:
+    # Not splitlines: it also breaks lines at U+2028 and its like, which may stand in an answer.
+    return file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+
+
+def rescore(vlm: VLM, folder: Path) -> list[dict[str, Any]]:
+    """Make the marks and scores of all cells anew from the answers and verdicts that were kept; nothing is asked.
+
+    Raises:
+        FileNotFoundError: There are no cells, or the answers of one are gone.
+        BlockingIOError: Another process is at work on the folder.
+    """
+    file = folder / "cells.jsonl"
+    with locked(folder, f"another bench is at work on {folder}"):
+        head = json.loads(_lines(file)[0])
+        cells = _cells(file, {})
+        for cell in cells:
+            inside = place(folder, cell)
+            answers = [Answer.from_dict(json.loads(line)) for line in _lines(inside / "answers.jsonl")]
+            verdicts = [Verdict.from_dict(json.loads(line)) for line in _lines(inside / "verdicts.jsonl") if line]
+            # Rules may have changed since; what a model said of an answer has not.
+            verdicts = [v for v in verdicts if v.judge != judge.VERSION]
+            verdicts += evaluation.verdicts_on(answers, vlm.family.wording, cell["replacement"])
+            cell |= _measured(folder, cell, answers, verdicts, vlm.family.wording)
+        write_whole(file, "".join(json.dumps(line) + "\n" for line in (head, *cells)).encode())
+    return cells
+
+
+def joined(cells: Sequence[dict[str, Any]], folder: Path, others: Sequence[Path]) -> list[dict[str, Any]]:
+    """Return the cells of a folder and those of others, each (variant, character, seed) once; the first is taken.
+
+    Raises:
+        FileNotFoundError: A folder holds no cells.
+        ValueError: One was made with another model, or asked something else.
+    """
+    found = {(c["variant"], c["concept"], c["seed"]): c for c in cells}
+    ours = json.loads(_lines(folder / "cells.jsonl")[0])
+    for other in others:
+        head, *more = map(json.loads, _lines(other / "cells.jsonl"))
+        for name in ("model", "most", "protocol"):
+            if head.get(name) != ours[name]:
+                raise ValueError(
+                    f"{other} was made with {name} {head.get(name)!r}, {folder} with {ours[name]!r}; join like ones"
+                )
+        for cell in more:
+            found.setdefault((cell["variant"], cell["concept"], cell["seed"]), cell)
+    return list(found.values())
 
 
 def _resolved(
@@ -171,8 +291,8 @@ def _cells(file: Path, setting: Mapping[str, Any]) -> list[dict[str, Any]]:
         return []
     head = json.loads(lines[0])
     for name, value in setting.items():
-        if head[name] != value:
-            raise FileExistsError(f"{file} was made with {name} {head[name]!r}, not {value!r}; name another folder")
+        if head.get(name) != value:
+            raise FileExistsError(f"{file} was made with {name} {head.get(name)!r}, not {value!r}; name another folder")
     if lines[-1]:  # killed while writing: every whole line ends with a line break
         write_whole(file, "".join(line + "\n" for line in lines[:-1]).encode())
     return [json.loads(line) for line in lines[1:-1]]
@@ -232,6 +352,142 @@ COLUMNS = {
     "kept: is this D? yes": "is this D?",
 }
 """The metrics that a table of variants shows, and their headings."""
+
+
+PAPER = {
+    "efficacy": "efficacy",
+    "em: words": "EM",
+    "c_dis": "C-Dis",
+    "specificity": "specificity",
+    "fluency": "fluency",
+    "diversity: released": "diversity",
+    "mia": "MIA",
+    "multilingual": "multilingual",
+    "multi_hop": "multi-hop",
+}
+"""The metrics of the SIU paper's tables 1 and 4, in their order, and their headings."""
+
+STRICT = {
+    f"leak: {OPEN}": "leak",
+    "ranking": "name AUC",
+    "choice": "choice of 4",
+    "yes_no": "yes/no",
+    "multi_hop": "multi-hop",
+    "form: well-formed": "well-formed",
+    "kept: others": "others",
+    "kept: look-alike": "look-alike",
+    "kept: somebody beside it": "beside it",
+    "kept: own pictures": "own pictures",
+    "kept: its facts": "its facts",
+    "false_name: stranger": "strangers misnamed",
+    "oracle_distance: next": "distance to oracle",
+}
+"""The metrics of the strict table, and their headings."""
+
+
+def scored(cells: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Estimate]]:
+    """Return metric -> variant -> mean over cells of the metric; the interval resamples characters.
+
+    n counts the observations in all cells. A metric with no value in a cell is left out of its mean.
+    """
+    found: dict[str, dict[str, Estimate]] = {}
+    for variant in dict.fromkeys(c["variant"] for c in cells):
+        mine = [c for c in cells if c["variant"] == variant]
+        for metric in dict.fromkeys(m for c in mine for m in c["scores"]):
+            rows = [(c["scores"][metric], c["concept"]) for c in mine if metric in c["scores"]]
+            values, concepts = [e["value"] for e, _ in rows], [concept for _, concept in rows]
+            mean = cluster_bootstrap(values, concepts)
+            n = sum(e["n"] for e, _ in rows)
+            found.setdefault(metric, {})[variant] = dataclasses.replace(mean, n=n)
+    return found
+
+
+def failed(cells: Sequence[Mapping[str, Any]], variant: str) -> list[str]:
+    """Return `evaluation.failures` of a variant over all characters and seeds."""
+    means = scored([c for c in cells if c["variant"] in ("before", variant)])
+    scores = {v: {metric: some[v] for metric, some in means.items() if v in some} for v in ("before", variant)}
+    return evaluation.failures(scores, variant)
+
+
+def grid(cells: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> tuple[list[str], list[list[str]]]:
+    """Return the headings and the rows of a table of `scored` cells: variants down, metrics across.
+
+    Headings have an arrow in the direction that is better. Per cent, but for metrics in units of their own.
+    """
+    metrics = {name.partition(": ")[0]: m for m in _loaded() for name in m.measure([])}
+    found = scored(cells)
+    shown = {metric: title for metric, title in columns.items() if metric in found}
+    variants = list(dict.fromkeys(c["variant"] for c in cells))
+    first = [v for v in ("before", "oracle") if v in variants]
+    heads = ["", *(
+        f"{title} {'↓' if metrics[metric.partition(': ')[0]].BETTER == 'lower' else '↑'}"
+        for metric, title in shown.items()
+    )]  # fmt: skip
+    rows = []
+    for variant in [*first, *(v for v in variants if v not in first)]:
+        units = [getattr(metrics[metric.partition(": ")[0]], "UNIT", "%") for metric in shown]
+        rows.append([variant, *(evaluation.shown(found[m].get(variant), u) for m, u in zip(shown, units, strict=True))])
+    return heads, rows
+
+
+def _loaded() -> list[Any]:
+    return [plugins.load("metrics", name) for name in plugins.names("metrics")]
+
+
+def written(heads: Sequence[str], rows: Sequence[Sequence[str]], form: str) -> str:
+    """Return a table as "md", "csv", "tex" or "html"; whatever stands in a cell is escaped.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    if form == "md":
+        every = [heads, ["---"] * len(heads), *rows]
+        return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in every)
+    if form == "csv":
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([heads, *rows])
+        return text.getvalue()
+    if form == "tex":
+        marks = {"↓": r"$\downarrow$", "↑": r"$\uparrow$", "\\": r"\textbackslash{}"}
+        marks |= {char: f"\\{char}" for char in "&%$#_{}"} | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+
+        def plain(cell: str) -> str:
+            return "".join(marks.get(char, char) for char in cell)
+
+        lines = [" & ".join(map(plain, line)) + r" \\" for line in (heads, *rows)]
+        middle = [lines[0], r"\midrule", *lines[1:]]
+        begin = r"\begin{tabular}{l" + "r" * (len(heads) - 1) + "}"
+        return "\n".join([begin, r"\toprule", *middle, r"\bottomrule", r"\end{tabular}", ""])
+    if form == "html":
+        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in heads)
+        body = "\n".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
+        return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n"
+    raise ValueError(f"there is no table of the form {form!r}; give md, csv, tex or html")
+
+
+def tuned(cells: Sequence[Mapping[str, Any]], least: float = 0.9) -> dict[str, tuple[str, float, float]]:
+    """Return for each method the variant that leaks least, of those that keep enough of the others.
+
+    The criterion is fixed beforehand: the least leak in open questions among variants after which others are still
+    named at least `least` as often as before; of two alike, the one that keeps more. A method of which no variant
+    keeps enough is represented by the one that keeps most.
+
+    Args:
+        cells: Of a grid on the selection characters. Variants of one method begin with its name and a comma.
+        least: Share of what was named before.
+
+    Returns:
+        Method -> variant, its leak, and its share of others named, of before.
+    """
+    means = summary(cells)
+    leaks, named = means[f"leak: {OPEN}"], means["kept: others"]
+    found: dict[str, tuple[str, float, float]] = {}
+    for method in dict.fromkeys(v.partition(",")[0] for v in named if v not in ("before", "oracle")):
+        tried = [(v, leaks[v].value, named[v].value / named["before"].value)
+                 for v in named if v.partition(",")[0] == method]  # fmt: skip
+        enough = [row for row in tried if row[2] >= least]
+        found[method] = min(enough, key=lambda row: (row[1], -row[2])) if enough else max(tried, key=lambda row: row[2])
+    return found
 
 
 def markdown(cells: Sequence[Mapping[str, Any]]) -> str:

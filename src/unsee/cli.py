@@ -15,10 +15,10 @@ import random
 import shlex
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from unsee import __version__, plugins
 
@@ -207,6 +207,7 @@ def demo(*, name: str | None = None, out: Path = Path("runs/demo"), force: bool 
 
 
 def bench(
+    plan: Path | None = None,
     *,
     method: tuple[str, ...] = ("siu",),
     paper: bool = False,
@@ -215,6 +216,10 @@ def bench(
     seeds: int = 1,
     most: int | None = None,
     set_: tuple[str, ...] = (),
+    table: Literal["short", "strict", "paper"] = "short",
+    form: Literal["md", "csv", "tex", "html"] = "md",
+    join: tuple[Path, ...] = (),
+    rescore: bool = False,
     out: Path = Path("runs/bench"),
     json_: bool = False,
 ) -> None:
@@ -226,8 +231,20 @@ def bench(
         $ unsee bench --seeds 3
         $ unsee bench --method siu po ga ga_kl --out runs/methods
         $ unsee bench --ablation --most 10 --out runs/ablation
+        $ unsee bench plan.yaml --table paper --form tex --out runs/table1
+
+    A plan says which settings of which methods, on whom and how often:
+
+        split: bench        # or selection: four other characters, to choose settings on; only the choice is printed
+        seeds: 3
+        variants:
+          siu: {method: siu}
+          po, as the paper: {method: po, paper: true}
+        grid:               # a variant for each combination
+          - {method: [po, ga], learning_rate: [0.0003, 0.0007], steps: [6, 15]}
 
     Args:
+        plan: A YAML file as above, instead of --method, --paper, --ablation, --seeds, --most and --set.
         method: Methods to compare, on the same questions; differences are to the first.
         paper: Use the settings of the paper instead of those recommended for the model.
         ablation: Also leave out or change each part of siu.
@@ -235,6 +252,10 @@ def bench(
         seeds: How many seeds per character; 3 takes 0, 1 and 2.
         most: At most so many probes of each kind, to save time.
         set_: Settings of the method, as key=value; `unsee forget --help` lists them.
+        table: What to show: a few headlines, the strict protocol, or the metrics of the SIU paper.
+        form: Markdown, CSV, LaTeX or HTML.
+        join: Folders of other benches, whose cells stand in the table as well.
+        rescore: Ask nothing; make all scores anew from the answers that were kept.
         out: Folder for the results.
         json_: Print one JSON object and nothing else.
     """
@@ -245,27 +266,65 @@ def bench(
         raise ValueError("--set seed has no effect here; --seeds 3 takes the seeds 0, 1 and 2")
     if ablation and (paper or method != ("siu",)):
         raise ValueError("--ablation takes siu apart, in its recommended settings; leave --method and --paper out")
+    if plan and (method != ("siu",) or paper or ablation or seeds != 1 or most or set_):
+        raise ValueError(
+            f"{plan} says what to compare; leave --method, --paper, --ablation, --seeds, --most, --set out"
+        )
     with _stdout_kept():
         from unsee import bench as benching
+        from unsee import bench_plan
         from unsee.benchmarks import pocket
+        from unsee.pocket import world
         from unsee.vlm import VLM
 
-        # A name given twice would count twice.
-        requests = list({r.concept.name: r for r in map(pocket.request, name)}.values()) or list(pocket.requests())
-        if ablation:
-            variants, settings = dict(benching.ABLATION), _changed("siu", set_, False)
+        settings: dict[str, Any] = {}
+        split = "bench"
+        variants: Mapping[str, tuple[str, Mapping[str, Any]]]
+        if plan:
+            told = bench_plan.read(plan, _changed)
+            variants, seeds, most, split = told.variants, told.seeds, told.most, told.split
+        elif ablation:
+            variants, settings = benching.ABLATION, _changed("siu", set_, False)
         else:
             variants = {f"{m}, as the paper" if paper else m: (m, _changed(m, set_, paper)) for m in method}
-            settings = {}
-        cells = benching.run(
-            VLM.load("pocket"), requests, variants, seeds=range(seeds), folder=out, oracle=VLM.load("pocket-oracle"),
-            most=most, settings=settings, progress=True,
-        )  # fmt: skip
-        record = {m: {v: e.as_dict() for v, e in row.items()} for m, row in benching.summary(cells).items()}
-        base = next(iter(variants))
-        wide = benching.worst(cells, f"leak: {benching.OPEN}", base)
-        notes = [f"worst character of {base}: {wide[0]}, leak {wide[1]:.1%}", *benching.remarks(cells, base)]
-    _answer({"metrics": record, "remarks": notes}, "\n".join([benching.markdown(cells), "", *notes]), as_json=json_)
+        who = name or tuple(world.cast()[i].name for i in (world.BENCH if split == "bench" else world.SELECTION))
+        # A name given twice would count twice.
+        requests = list({r.concept.name: r for r in map(pocket.request, who)}.values())
+        vlm = VLM.load("pocket")
+        if rescore:
+            cells = benching.rescore(vlm, out)
+        else:
+            # The oracle has seen the selection characters.
+            oracle = VLM.load("pocket-oracle") if split == "bench" else None
+            cells = benching.run(
+                vlm, requests, variants, seeds=range(seeds), folder=out, oracle=oracle, most=most, settings=settings,
+                progress=True,
+            )  # fmt: skip
+        cells = benching.joined(cells, out, join)
+        if split == "selection":
+            picked = benching.tuned(cells)
+            text = "\n".join(f"{m}: {v} (leak {a:.1%}, others {b:.1%} of before)" for m, (v, a, b) in picked.items())
+            record: dict[str, Any] = {m: {"variant": v, "leak": a, "kept": b} for m, (v, a, b) in picked.items()}
+        else:
+            record, text = _compared(benching, cells, next(iter(variants)), table, form)
+    _answer(record, text, as_json=json_)
+
+
+def _compared(benching: Any, cells: Any, base: str, table: str, form: str) -> tuple[dict[str, Any], str]:
+    """Return what `unsee bench` found, as a record and as a text."""
+    wide = benching.worst(cells, f"leak: {benching.OPEN}", base)
+    notes = [f"worst character of {base}: {wide[0]}, leak {wide[1]:.1%}", *benching.remarks(cells, base)]
+    record = {m: {v: e.as_dict() for v, e in row.items()} for m, row in benching.summary(cells).items()}
+    scores = {m: {v: e.as_dict() for v, e in row.items()} for m, row in benching.scored(cells).items()}
+    failures = {v: benching.failed(cells, v) for v in dict.fromkeys(c["variant"] for c in cells)}
+    if table == "short" and form == "md":
+        text = "\n".join([benching.markdown(cells), "", *notes])
+    else:
+        columns = {"short": benching.COLUMNS, "strict": benching.STRICT, "paper": benching.PAPER}[table]
+        text = benching.written(*benching.grid(cells, columns), form)
+        if table == "strict" and form == "md":
+            text += "\n" + "\n".join(f"{v}: {'; '.join(some) or 'passes'}" for v, some in failures.items())
+    return {"metrics": record, "scores": scores, "failures": failures, "remarks": notes}, text
 
 
 def score(

@@ -88,11 +88,11 @@ def read(
         ValueError: The file is missing, no YAML, or says something that is not allowed; the message has the line.
     """
     file = Path(path)
-    node, data = _loaded(file)
+    node, data = loaded(file)
     try:
         parsed = _File.model_validate({} if data is None else data)
     except ValidationError as error:
-        raise ValueError("; ".join(_located(file, node, each) for each in error.errors())) from error
+        raise ValueError("; ".join(located(file, node, each) for each in error.errors())) from error
     if name is not None and name.casefold().split() != parsed.concept.name.casefold().split():
         line = _line(node, ("concept", "name"))
         raise ValueError(
@@ -180,12 +180,12 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-def _loaded(file: Path) -> tuple[Any, Any]:
+def loaded(file: Path) -> tuple[Any, Any]:
     """Return what a file holds: the tree with its lines, and the values."""
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"the request file {file} cannot be read: {error}; give a YAML file in UTF-8") from error
+        raise ValueError(f"the file {file} cannot be read: {error}; give a YAML file in UTF-8") from error
     try:
         return yaml.compose(text, Loader=_Loader), yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -205,10 +205,13 @@ _MODELS: dict[tuple[str, ...], type[_Model]] = {
 }
 
 
-def _located(file: Path, node: Any, error: Any) -> str:
-    """Say where in the file an error of pydantic's is, what stands there, and what would be right."""
+def located(file: Path, node: Any, error: Any, known: Sequence[str] = ()) -> str:
+    """Say where in the file an error of pydantic's is, what stands there, and what would be right.
+
+    `known` are the keys of a file of another kind than a request.
+    """
     *above, last = error["loc"] or ("the file",)
-    keys = list(_MODELS.get(tuple(step for step in above if isinstance(step, str)), _Turn).model_fields)
+    keys = list(known) or list(_MODELS.get(tuple(step for step in above if isinstance(step, str)), _Turn).model_fields)
     kind, value = error["type"], reprlib.repr(error["input"])
     if kind == "extra_forbidden":
         said = f"is no key here; {near_miss(str(last), keys)}"
