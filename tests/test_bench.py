@@ -1,6 +1,5 @@
 """The bench: what it keeps, what it refuses to mix, and what it says of variants."""
 
-import json
 from types import SimpleNamespace
 
 import pytest

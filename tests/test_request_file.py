@@ -303,9 +303,9 @@ def test_a_file_that_is_not_there_or_not_text(write, tmp_path):
     remedy = "; give a YAML file in UTF-8$"
     with pytest.raises(ValueError, match=r"^the file .*nothing\.yaml cannot be read: .*No such file.*" + remedy):
         read(tmp_path / "nothing.yaml")
-    with pytest.raises(ValueError, match=r"^the request file .* cannot be read: " + ".*" + remedy):
+    with pytest.raises(ValueError, match=r"^the file .* cannot be read: " + ".*" + remedy):
         read(tmp_path)
-    with pytest.raises(ValueError, match=r"^the request file .* cannot be read: 'utf-8' codec can't .*" + remedy):
+    with pytest.raises(ValueError, match=r"^the file .* cannot be read: 'utf-8' codec can't .*" + remedy):
         read(write("concept: {name: Núria}".encode("latin-1")))
 
 
