@@ -1,5 +1,6 @@
 """The bench: what it keeps, what it refuses to mix, and what it says of variants."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -87,7 +88,7 @@ def test_cells_of_other_settings_probes_or_oracles_are_not_mixed_in(stub, tmp_pa
     assert len(stub.calls) == count, "the same settings go on, though JSON has no tuples"
     with pytest.raises(FileExistsError, match="Ann Abel, seed 0 with steps = 30, not 31; name another folder"):
         stub.run(tmp_path, settings={"without": ("align",), "steps": 31}, seeds=[0])
-    with pytest.raises(FileExistsError, match="was made with most None, not 1; name another folder"):
+    with pytest.raises(FileExistsError, match=r"was made with most None, not 1; name another folder"):
         stub.run(tmp_path, most=1)
     with pytest.raises(FileExistsError, match="was made with oracle None, not"):
         stub.run(tmp_path, oracle=tiny)
@@ -132,3 +133,118 @@ def test_remarks_say_what_differs_and_the_worst_character_is_found():
     leaks = [cell("siu", name, [n / 2] * 4, metric=LEAK) for n, name in enumerate(NAMES)]
     assert bench.worst(leaks, LEAK, "siu") == ("Cid Cole", 1.0)
     assert "| siu | 50.0 [" in bench.markdown(leaks)
+
+
+# --- Scores, tables, choices -----------------------------------------------------------------------------------------
+
+
+def test_answers_and_verdicts_are_kept_and_scores_are_made_anew_from_them(stub, tmp_path, pocket):
+    cells = stub.run(tmp_path, seeds=(0,))
+    after = next(c for c in cells if c["variant"] == "siu")
+    assert after["scores"]["leak: generality"]["value"] == 0
+    assert after["scores"]["fluency"]["value"] == pytest.approx(2)
+    assert "form: well-formed" in after["scores"]
+    file = tmp_path / "cells.jsonl"
+    before = file.read_text()
+    calls = len(stub.calls)
+    assert bench.rescore(pocket, tmp_path) == cells
+    assert file.read_text() == before
+    answers = bench.place(tmp_path, after) / "answers.jsonl"
+    told = answers.read_text()
+    assert '"text": ""' in told
+    answers.write_text(told.replace('"text": ""', '"text": "Ann Abel"'))
+    again = {(c["variant"], c["concept"]): c for c in bench.rescore(pocket, tmp_path)}
+    assert again["siu", "Ann Abel"]["scores"]["leak: generality"]["value"] == 1, "what is kept is what is scored"
+    assert again["siu", "Bob Bell"]["scores"]["leak: generality"]["value"] == 0
+    assert len(stub.calls) == calls
+    answers.unlink()
+    with pytest.raises(FileNotFoundError, match=r"answers\.jsonl"):
+        bench.rescore(pocket, tmp_path)
+
+
+def test_folders_of_cells_are_told_apart():
+    cells = [
+        {"variant": v, "concept": c, "seed": s}
+        for v in ("a, b", "a/b", "a b", "a-b")
+        for c in ("x", "../x")
+        for s in (-1, 0)
+    ]
+    places = [bench.place(Path("f"), cell) for cell in cells]
+    assert len(set(places)) == len(cells)
+    assert all(place.is_relative_to("f/cells") and ".." not in place.parts for place in places)
+
+
+def test_benches_are_joined_if_they_asked_the_same(stub, tmp_path):
+    cells = stub.run(tmp_path / "a", seeds=(0,))
+    stub.run(tmp_path / "b", {"other": ("siu", {"steps": 3})}, seeds=(0,))
+    found = bench.joined(cells, tmp_path / "a", [tmp_path / "b"])
+    assert len(found) == 3 * 3, "what both have, from before, counts once"
+    assert {c["variant"] for c in found} == {"siu", "before", "other"}
+    stub.run(tmp_path / "c", seeds=(0,), most=1)
+    with pytest.raises(ValueError, match=r"was made with most 1, .* with None; join like ones"):
+        bench.joined(cells, tmp_path / "a", [tmp_path / "c"])
+
+
+def estimate(value, n=10):
+    return {"value": value, "low": value, "high": value, "n": n}
+
+
+def graded(variant, concept, seed=0, **scores):
+    names = {"leak": LEAK, "others": "kept: others", "auc": "ranking"}
+    told = {names.get(name, name): estimate(value) for name, value in scores.items()}
+    return {"variant": variant, "concept": concept, "seed": seed, "seconds": 1.0, "scores": told}
+
+
+def test_scores_are_means_over_cells_and_characters_are_resampled():
+    cells = [graded("x", name, seed, auc=value) for name, value in (("A", 0.2), ("B", 0.6)) for seed in (0, 1)]
+    found = bench.scored(cells)["ranking"]["x"]
+    assert (found.value, found.n) == (pytest.approx(0.4), 40)
+    assert (found.low, found.high) == (pytest.approx(0.2), pytest.approx(0.6)), "two characters, not four cells"
+
+
+def test_tables_have_arrows_anchors_first_and_nothing_unescaped():
+    cells = [graded("<b>&_|", "A", fluency=20.0, c_dis=1.5), graded("before", "A", -1, fluency=3.0)]
+    heads, rows = bench.grid(cells, bench.PAPER)
+    assert heads == ["", "C-Dis ↑", "fluency ↓"]
+    assert [row[0] for row in rows] == ["before", "<b>&_|"]
+    assert rows[1][1:] == ["1.5 (no interval)", "20 (no interval)"]
+    assert rows[0][1] == ""
+    made = {form: bench.written(heads, rows, form) for form in ("md", "csv", "tex", "html")}
+    assert made["md"].splitlines()[-1] == "| <b>&_\\| | 1.5 (no interval) | 20 (no interval) |"
+    assert made["csv"].splitlines()[-1] == "<b>&_|,1.5 (no interval),20 (no interval)"
+    assert r"<b>\&\_| & 1.5" in made["tex"]
+    assert r"C-Dis $\uparrow$" in made["tex"]
+    assert "<td>&lt;b&gt;&amp;_|</td>" in made["html"]
+    with pytest.raises(ValueError, match="'doc'; give md, csv, tex or html"):
+        bench.written(heads, rows, "doc")
+
+
+def test_settings_are_chosen_by_least_leak_among_those_that_keep_enough():
+    """By hand: b leaks least but keeps 8 of 10; of c and d, which leak alike, d keeps more; e leaks more."""
+    cells = [cell("before", "A", [1] * 10)]
+    cells[0]["marks"][LEAK] = [(1, "p")] * 10
+    for name, leaks, named in (
+        ("m, b", 0, 8),
+        ("m, c", 2, 9),
+        ("m, d", 2, 10),
+        ("m, e", 3, 10),
+        ("n, a", 0, 1),
+        ("n, b", 9, 5),
+    ):
+        some = cell(name, "A", [1] * named + [0] * (10 - named))
+        some["marks"][LEAK] = [(int(i < leaks), "p") for i in range(10)]
+        cells.append(some)
+    assert bench.tuned(cells) == {"m": ("m, d", 0.2, 1.0), "n": ("n, b", 0.9, 0.5)}, "of n none keeps enough"
+    assert bench.tuned(cells, least=0.1)["n"] == ("n, a", 0, 0.1)
+
+
+def test_a_variant_passes_or_it_is_said_what_failed():
+    kept = {f"kept: {kind}": 1.0 for kind in ("is this D? yes", "own pictures", "its facts", "others' facts")}
+    cells = [graded("before", "A", -1, leak=1.0, others=1.0, **kept)]
+    cells += [graded("good", "A", leak=0.0, others=0.95, **kept), graded("bad", "A", leak=0.2, others=0.5, **kept)]
+    assert bench.failed(cells, "good") == []
+    assert bench.failed(cells, "bad") == [
+        "leaks in 20.0% of open questions",
+        "'kept: others' fell from 100.0% to 50.0%",
+    ]
+    assert bench.failed(cells, "before") == ["leaks in 100.0% of open questions"]
