@@ -100,6 +100,29 @@ def test_merged_is_attached(tiny, loud_edit, untouched):
         assert_close(_logits(tiny), attached, rtol=1e-4, atol=1e-4)
 
 
+def test_norms_are_those_of_the_merged_weights(tiny, loud_edit, delta_edit):
+    """What each weight is, merged, less what it was; where an adapter and a delta meet, of their sum."""
+    weights = {name: value.detach().clone() for name, value in tiny.model.named_parameters()}
+    target = next(name for name in loud_edit.norms())
+    meeting = Edit(deltas={target: torch.full_like(weights[target], 0.01)})
+    edit = loud_edit.scaled(0.5) + delta_edit + meeting
+    merged = {}
+
+    def look(name, weight):
+        merged[name] = weight.clone()
+        return weight
+
+    with tiny.using(edit, transform=look):
+        pass
+    found = edit.norms()
+    assert found[target] != pytest.approx(loud_edit.scaled(0.5).norms()[target], rel=1e-3)
+    changed = {name: float((merged[name] - weights[name]).norm()) for name in merged}
+    assert {name for name, norm in changed.items() if norm > 1e-6} == set(found)
+    for name, norm in found.items():
+        assert norm == pytest.approx(changed[name], rel=1e-3)
+    assert Edit(deltas={}).norms() == {}
+
+
 def test_scaled(tiny, loud_edit, delta_edit, untouched):
     both = loud_edit + delta_edit
     with tiny.using(both.scaled(0)):

@@ -6,7 +6,9 @@ import errno
 import hashlib
 import io
 import json
+import math
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -16,6 +18,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import torch
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -711,3 +714,33 @@ def test_the_demo(tmp_path, trained):
         "demo", "--name", "Trilu Brukrait", "--out", tmp_path / "run", "--json", code=3
     )
     assert (tmp_path / "run" / "complete.json").is_file()
+
+
+# --- Audits ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_audit_tells_how_much_the_weights_changed(made, copy):
+    done = unsee("audit", made.folder, "--json")
+    assert (done.code, done.err) == (0, "")
+    found = json.loads(done.out)["delta_norm"]
+    edit = Edit.load(made.folder / "edit")
+    assert found["delta_norm"]["value"] == pytest.approx(math.hypot(*edit.norms().values()))
+    assert found["delta_norm"]["n"] == len(edit.norms())
+    assert 0 < found["delta_norm: share"]["value"] < 1
+    assert len(found) == 2 + 3
+    plain = unsee("audit", made.folder, "--only", "delta_norm")
+    assert re.search(r"^delta_norm: share +0\.\d", plain.out, re.MULTILINE)
+    assert unsee("audit", made.folder, "--only", "delta_nrm").err.startswith(
+        "unsee: no audit named 'delta_nrm'; did you"
+    )
+    shutil.rmtree(copy / "edit")
+    assert unsee("audit", copy).code == 1
+    # Twice as strong an edit is twice as far away.
+    from unsee.audits import delta_norm
+
+    vlm = VLM.load("pocket")
+    once, twice = (delta_norm.measure(vlm, some, (), delta_norm.Config()) for some in (edit, edit.scaled(2)))
+    assert twice["delta_norm: share"].value == pytest.approx(2 * once["delta_norm: share"].value)
+    strange = Edit(deltas={"nowhere.weight": torch.ones(2, 2)})
+    with pytest.raises(ValueError, match=r"changes nowhere\.weight, which .* has not"):
+        delta_norm.measure(vlm, strange, (), delta_norm.Config())

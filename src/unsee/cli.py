@@ -430,6 +430,27 @@ def merge(run: Path, *, out: Path, json_: bool = False) -> None:
     _answer({"model": str(out)}, out, as_json=json_)
 
 
+def audit(run: Path, *, only: tuple[str, ...] = (), json_: bool = False) -> None:
+    """Look inside a run's edit: what only the weights show.
+
+        $ unsee audit runs/pledu-lotaim
+        $ unsee audit runs/pledu-lotaim --only delta_norm
+
+    Args:
+        run: The run folder.
+        only: Audits to run; `unsee list audits` names them.
+        json_: Print one JSON object and nothing else.
+    """
+    with _working("looking inside"):
+        from unsee import flow
+
+        found = flow.audit(run, only)
+    record = {audit: {name: e.as_dict() for name, e in some.items()} for audit, some in found.items()}
+    rows = [(name, f"{e.value:.3g}" if e.n else str(e)) for some in found.values() for name, e in some.items()]
+    width = max(len(name) for name, _ in rows)
+    _answer(record, "\n".join(f"{name:<{width}}  {told}" for name, told in rows), as_json=json_)
+
+
 def _show(outcome: Any, *, as_json: bool) -> None:
     from unsee import evaluation
 
@@ -748,6 +769,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "score": score,
     "undo": undo,
     "merge": merge,
+    "audit": audit,
     "bench": bench,
     "list": list_,
     "pocket draw": draw,

@@ -103,6 +103,22 @@ class Edit:
             return Edit(config=one.config, tensors=one.tensors, deltas=deltas)
         return dataclasses.replace(_concatenated((self, other)), deltas=deltas)
 
+    def norms(self) -> dict[str, float]:
+        """Frobenius norm of what the edit adds to each weight, under the weight's name in the model.
+
+        Raises:
+            ValueError: If the adapter is not plain LoRA.
+        """
+        added: dict[str, Tensor] = {name: delta.float() for name, delta in self.deltas.items()}
+        found = {}
+        for module, (_, a, _, b) in _factors(self).items() if self.tensors else ():
+            name, a, b = f"{module}.weight", a.float(), b.float()
+            if name in added:
+                added[name] = added[name] + b @ a
+            else:  # |BA|^2 = tr(A A' B' B), without ever making BA
+                found[name] = math.sqrt(max(0.0, float(((a @ a.T) * (b.T @ b)).sum())))
+        return found | {name: float(delta.norm()) for name, delta in added.items()}
+
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write the edit: peft's two files for the adapter, `deltas.safetensors` for the deltas.
 

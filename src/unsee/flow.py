@@ -453,6 +453,32 @@ def merge(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path:
     return Path(out)
 
 
+def audit(folder: str | os.PathLike[str], only: Sequence[str] = ()) -> dict[str, dict[str, Estimate]]:
+    """Look inside: run the audits on a run's edit.
+
+    Args:
+        folder: The run folder.
+        only: Names of audits; all there are, if none is given.
+
+    Returns:
+        Audit -> name -> estimate.
+
+    Raises:
+        LookupError: The folder is no run, its model is not there, or no audit has that name.
+        ValueError: The run or the model is not what it was, or the edit was deleted.
+    """
+    from unsee.edits import Edit
+
+    audits = {name: plugins.load("audits", name) for name in only or plugins.names("audits")}
+    run = runs.read(Path(folder))
+    base = run.read_json("config.json")["config"]["model"]
+    edit = Edit.load(run.path("edit"))
+    vlm = _on_cpu(base["name"], base)
+    if vlm.fingerprint() != base["sha256"]:
+        raise ValueError(f"the model {base['name']} is not the one that {folder} was made with; put that one back")
+    return {name: plugin.measure(vlm, edit, (), plugin.Config()) for name, plugin in audits.items()}
+
+
 def undo(folder: str | os.PathLike[str], merged: str | os.PathLike[str], out: str | os.PathLike[str]) -> float | None:
     """Take the edit of a run out of a model that it was merged into.
 
