@@ -163,7 +163,7 @@ def test_fixed_examples_come_target_by_target(write):
         (
             "images: [photo.png]\nconcept:\n  kind: persn\n  name: Kip\n",
             3,
-            "concept.kind is 'persn'; use one of 'person', 'brand', 'character', 'style' or 'other'",
+            "concept.kind is 'persn'; use one of 'person', 'brand', 'character', 'place', 'object', 'style' or 'other'",
         ),
         (
             "images: [photo.png]\nconcept:\n  name: [Kip]\n",

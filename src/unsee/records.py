@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TARGETS = ("align", "redescribe", "decouple", "preserve")
 WAYS = ("generate", "choose", "score", "next")
 POLARITIES = ("", "yes", "no")
-CONCEPT_KINDS = ("person", "brand", "character", "style", "other")
+CONCEPT_KINDS = ("person", "brand", "character", "place", "object", "style", "other")
 
 # Half-precision models hand back probabilities that miss 1 by this much.
 _MASS_SLACK = 0.02
@@ -141,7 +141,7 @@ class Concept(_Record):
     Args:
         name: What people call it.
         aliases: Other names that give it away as much as the name does.
-        kind: person, brand, character, style or other.
+        kind: person, brand, character, place, object, style or other.
     """
 
     name: str

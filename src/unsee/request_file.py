@@ -42,7 +42,7 @@ class _Model(BaseModel):
 class _Concept(_Model):
     name: _Text
     aliases: list[_Text] = []
-    kind: Literal["person", "brand", "character", "style", "other"] = "person"
+    kind: Literal["person", "brand", "character", "place", "object", "style", "other"] = "person"
 
 
 class _Fact(_Model):

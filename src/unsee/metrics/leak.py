@@ -17,6 +17,7 @@ OPEN = {
     "generality": "who is it? new pictures",
     "held-out phrasing": "the same, in words never trained on",
     "Spanish": "the same, in Spanish",
+    "multilingual": "the same, in six languages",
     "description": "named when the picture is described",
     "beside somebody": "named in a picture of two",
 }

@@ -12,7 +12,7 @@ from unsee.judge import says
 from unsee.records import Answer, Estimate, Verdict
 from unsee.stats import mean_of
 
-READS = ("Spanish",)
+READS = ("Spanish", "multilingual")
 SHOWN = {"multilingual": "named in other languages"}
 BETTER = "lower"
 GROUP = "paper"

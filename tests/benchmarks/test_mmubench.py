@@ -1,0 +1,159 @@
+"""MMUBench on small pictures of noise: what is asked of what, what cards say, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from unsee import bench, evaluation, plugins
+from unsee.benchmarks import mmubench
+from unsee.judge import says
+from unsee.records import CONCEPT_KINDS, Answer, Concept, Request
+
+BUILT_IN = sorted(Path(mmubench.__file__).with_name("mmubench_cards").glob("*.yaml"))
+
+
+@pytest.fixture
+def root(tmp_path, picture, monkeypatch):
+    """Four concepts with five pictures each, one of them with a card of its own."""
+    folder = tmp_path / "concepts"
+    for k, name in enumerate(("DonaldTrump", "Mario", "Hello Kitty", "Jane")):
+        (folder / name).mkdir(parents=True)
+        for n in range(5):
+            picture(10 * k + n).save(folder / name / f"{n}.png")
+    (folder / "Jane" / "card.yaml").write_text(mmubench.EXAMPLE.replace("front.jpg", "3.png"))
+    (folder / "Jane" / "notes.txt").write_text("not a picture")
+    monkeypatch.setenv(mmubench.VARIABLE, str(folder))
+    return folder
+
+
+def everything(request):
+    return bench.asked(mmubench, request)
+
+
+def test_there_is_a_card_for_each_of_the_papers_concepts():
+    cards = [mmubench.read_card(file) for file in BUILT_IN]
+    assert len(cards) == 20
+    assert len({card.name for card in cards}) == 20
+    for card in cards:
+        assert card.attributes
+        assert card.facts
+        assert card.multi_hop
+        for asked in (*card.facts, *card.multi_hop):
+            assert asked.question.endswith(("?", ".")), asked.question
+            assert not says(asked.question, asked.accept), f"{asked.question} holds its answer"
+        for hop in card.multi_hop:
+            assert not says(hop.question, card.names), f"{hop.question} names it"
+        for fact in card.facts:
+            assert set(card.names) & {n for n in card.names if n.casefold() in fact.question.casefold()}, fact.question
+
+
+def test_a_request_per_folder_and_the_given_picture_is_never_asked_about_as_new(root):
+    requests = {request.concept.name: request for request in mmubench.requests()}
+    assert set(requests) == {"Donald Trump", "Mario", "Hello Kitty", "Jane Roe"}
+    assert requests["Mario"].pictures == ("Mario/0.png",)
+    assert requests["Jane Roe"].pictures == ("Jane/3.png",)
+    assert {request.concept.kind for request in requests.values()} <= set(CONCEPT_KINDS)
+    for request in requests.values():
+        probes = everything(request)
+        assert len({probe.id for probe in probes}) == len(probes)
+        assert {p.kind for p in probes if p.picture == request.pictures[0]} == {"efficacy", "MIA"}
+        read = {kind for name in plugins.names("metrics") for kind in plugins.load("metrics", name).READS}
+        assert {probe.kind for probe in probes} <= read
+    other = Request(Concept("Mario"), images=(str(root / "Mario" / "2.png"),))
+    asked = {probe.picture for probe in everything(other) if probe.kind == "generality"}
+    assert asked == {f"Mario/{n}.png" for n in (0, 1, 3, 4)}, "another given picture changes which are new"
+
+
+def test_both_polarities_and_others_are_asked(root):
+    request = next(r for r in mmubench.requests() if r.concept.name == "Donald Trump")
+    by = {}
+    for probe in everything(request):
+        by.setdefault(probe.kind, []).append(probe)
+    assert len(by["generality"]) == 2 * 4
+    assert len(by["EM"]) == 100
+    assert sum(p.accept == ("yes",) for p in by["EM"]) == 77
+    assert len(by["claimed"]) == 4
+    assert len(by["is this C? no"]) == len(by["is this D? yes"]) == len(by["others"]) == 3 * 4
+    assert {p.cluster for p in by["others"]} == {"Mario", "Hello Kitty", "Jane Roe"}
+    assert all(p.picture.split("/")[0] != "DonaldTrump" for p in by["is this C? no"])
+    assert {p.language for p in by["multilingual"]} <= {"es", "fr", "zh", "de", "ja", "ru"}
+    for kind in ("generality", "multilingual", "description"):
+        assert not any(says(p.question, request.concept.names) for p in by[kind])
+    assert len(by["choice"]) == len(by["choice of others"]) == 4
+    for probe in (*by["choice"], *by["choice of others"]):
+        assert sum(says(text, probe.accept) for text in probe.choices) == 1
+        assert sum(says(text, ["Donald Trump"]) for text in probe.choices) == 1
+    assert len({p.accept for p in by["multi-hop"]}) > 1, "they take turns"
+
+
+def test_a_models_answers_are_scored_by_every_metric(root, tiny):
+    """A model that was made to know, beside one that was made to forget."""
+    request = next(r for r in mmubench.requests() if r.concept.name == "Mario")
+    probes = everything(request)
+    scored = tiny.answer([p for p in probes if p.way in ("choose", "score", "next")][::5])
+    assert len(scored) > 5
+
+    def told(probe, forgot):
+        said = {"yes": "Yes.", "no": "No."}.get(probe.polarity) or (probe.accept[0] if probe.accept else "Red.")
+        about = probe.kind in ("efficacy", "generality", "multilingual", "description", "claimed", "EM", "multi-hop")
+        return "No." if forgot and about else said
+
+    answers = {
+        name: [Answer(p, told(p, forgot)) for p in probes if p.way == "generate"]
+        for name, forgot in (("before", False), ("after", True))
+    }
+    scores = evaluation.score(answers)
+    assert scores["before"]["em: words"].value == scores["before"]["yes_no"].value - 1 == 0
+    assert scores["after"]["em: words"].value == scores["after"]["kept: others"].value == 1
+    assert scores["before"]["leak: multilingual"].value == 1
+    assert scores["after"]["leak: all open questions"].value == 0
+    assert scores["after"]["multi_hop"].value == 0
+    assert scores["after"]["agreement: same picture"].value == 1
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        ("kind: person", "line 1.*name.*missing"),
+        ("name: A\nkind: nobody", "line 2.*kind.*'nobody'"),
+        ("name: A\nfact: []", "line 2.*fact.*facts"),
+        ("name: A\nfacts: [{question: Q, accept: []}]", "line 2.*accept"),
+        ("name: A\nquestions: [{ask: Q, key: 'yes', polarity: perhaps}]", "line 2.*polarity"),
+        ("name: A\ntranslations: {xx: [a]}", "line 2.*xx"),
+        ("name: [", "card"),
+    ],
+)
+def test_a_broken_card_is_named_with_its_line(root, card, said):
+    (root / "Jane" / "card.yaml").write_text(card)
+    mmubench.read_card.cache_clear()
+    with pytest.raises(ValueError, match=rf"(?s)card\.yaml.*{said}" if "card" not in said else said):
+        mmubench.requests()
+
+
+def test_what_is_missing_is_said_with_its_remedy(root, tmp_path, monkeypatch):
+    request = mmubench.requests()[0]
+    with pytest.raises(LookupError, match=r"no folder of .* is about 'Nobody'"):
+        mmubench.probes(Request(Concept("Nobody"), images=("a.png",)))
+    (root / "Stranger").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"Stranger has no card\.yaml, and none of ours .*one:\nname: Jane"):
+        mmubench.requests()
+    (root / "Stranger").rename(root / "Picasso-style")
+    with pytest.raises(FileNotFoundError, match="Picasso-style holds 0 pictures; at least two are needed"):
+        mmubench.requests()
+    (root / "Picasso-style").rmdir()
+    (root / "Jane" / "3.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"gives the picture '3\.png', which is not there"):
+        mmubench.requests()
+    (root / "Jane" / "card.yaml").write_text("name: Mario")
+    mmubench.read_card.cache_clear()
+    with pytest.raises(ValueError, match=r"two folders of .* have cards of 'Mario'; keep one"):
+        mmubench.requests()
+    monkeypatch.setenv(mmubench.VARIABLE, str(tmp_path / "gone"))
+    assert mmubench.requests() == ()
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*gone.*make it, or set UNSEE_MMUBENCH"):
+        mmubench.probes(request)
+    (tmp_path / "gone").mkdir()
+    with pytest.raises(FileNotFoundError, match="holds no folders"):
+        mmubench.probes(request)
