@@ -49,6 +49,10 @@ def test_there_is_a_card_for_each_of_the_papers_concepts():
             assert set(card.names) & {n for n in card.names if n.casefold() in fact.question.casefold()}, fact.question
 
 
+def test_the_docs_show_the_example_card(pytestconfig):
+    assert f"```yaml\n{mmubench.EXAMPLE}```" in (pytestconfig.rootpath / "docs" / "mmubench.md").read_text()
+
+
 def test_a_request_per_folder_and_the_given_picture_is_never_asked_about_as_new(root):
     requests = {request.concept.name: request for request in mmubench.requests()}
     assert set(requests) == {"Donald Trump", "Mario", "Hello Kitty", "Jane Roe"}
