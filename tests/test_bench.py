@@ -180,6 +180,9 @@ def test_benches_are_joined_if_they_asked_the_same(stub, tmp_path):
     found = bench.joined(cells, tmp_path / "a", [tmp_path / "b"])
     assert len(found) == 3 * 3, "what both have, from before, counts once"
     assert {c["variant"] for c in found} == {"siu", "before", "other"}
+    stub.run(tmp_path / "d", {"siu": ("siu", {"steps": 3})}, seeds=(1,))
+    with pytest.raises(ValueError, match="siu was made with different settings in these folders; rename"):
+        bench.joined(cells, tmp_path / "a", [tmp_path / "d"])
     stub.run(tmp_path / "c", seeds=(0,), most=1)
     with pytest.raises(ValueError, match=r"was made with most 1, .* with None; join like ones"):
         bench.joined(cells, tmp_path / "a", [tmp_path / "c"])

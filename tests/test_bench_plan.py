@@ -37,6 +37,7 @@ def test_the_example_is_read(tmp_path):
         ("variants: {a: {method: siu, seed: 3}}", "variant 'a' has a seed; seeds: 3 takes"),
         ("variants: {a: {method: siu, paper: perhaps}}", "has paper: perhaps; write true or false"),
         ("variants: {'po, steps 3': {method: po}}\ngrid: [{method: po, steps: 3}]", "both hold 'po, steps 3'"),
+        ("variants: {before: {method: siu}}", "no variant can be called 'before'"),
         ("\nspilt: bench", "line 2.*spilt.*split"),
         ("seeds: 0", "line 1.*seeds.*'0'"),
         ("split: report", "line 1.*split.*'report'"),
@@ -46,6 +47,11 @@ def test_the_example_is_read(tmp_path):
 def test_what_is_wrong_is_said_with_its_place(tmp_path, text, said):
     with pytest.raises(ValueError, match=rf"(?s)plan\.yaml.*{said}" if "plan.yaml" not in said else said):
         read(tmp_path, text)
+
+
+def test_names_of_a_grid_begin_with_the_method(tmp_path):
+    plan = read(tmp_path, "grid: [{steps: [6, 15], method: [po, ga]}]")
+    assert list(plan.variants) == ["po, steps 6", "ga, steps 6", "po, steps 15", "ga, steps 15"]
 
 
 def test_a_plan_that_is_not_there(tmp_path):

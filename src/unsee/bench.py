@@ -69,7 +69,13 @@ def sample(probes: Sequence[Probe], most: int | None) -> list[Probe]:
     kinds: dict[str, list[Probe]] = {}
     for probe in probes:
         kinds.setdefault(probe.kind, []).append(probe)
-    return [some[i * len(some) // min(most, len(some))] for some in kinds.values() for i in range(min(most, len(some)))]
+    found = [
+        some[i * len(some) // min(most, len(some))] for some in kinds.values() for i in range(min(most, len(some)))
+    ]
+    # What is scored for membership inference is compared with what is said to the same question.
+    said = {(p.picture, p.question) for p in found if p.kind == "efficacy"}
+    pairs = [p for p in kinds.get("MIA", ()) if (p.picture, p.question) in said]
+    return [p for p in found if p.kind != "MIA"] + pairs
 
 
 def marks(answers: Iterable[Answer], wording: Any, replacement: str | None) -> dict[str, list[tuple[float, str]]]:
@@ -78,7 +84,7 @@ def marks(answers: Iterable[Answer], wording: Any, replacement: str | None) -> d
     answers = list(answers)
     for answer in answers:
         probe = answer.probe
-        if probe.kind in leak.READS:
+        if probe.kind in leak.READS and (probe.accept or probe.polarity):
             value = float(leak.leaks(answer))
             found.setdefault(f"leak: {probe.kind}", []).append((value, probe.cluster))
             if probe.kind in leak.OPEN:
@@ -265,13 +271,20 @@ def joined(cells: Sequence[dict[str, Any]], folder: Path, others: Sequence[Path]
     ours = json.loads(_lines(folder / "cells.jsonl")[0])
     for other in others:
         head, *more = map(json.loads, _lines(other / "cells.jsonl"))
-        for name in ("model", "most", "protocol"):
+        for name in ("model", "oracle", "most", "protocol"):
             if head.get(name) != ours[name]:
                 raise ValueError(
                     f"{other} was made with {name} {head.get(name)!r}, {folder} with {ours[name]!r}; join like ones"
                 )
         for cell in more:
             found.setdefault((cell["variant"], cell["concept"], cell["seed"]), cell)
+    settings: dict[str, Any] = {}
+    for cell in found.values():
+        config = {key: value for key, value in (cell["config"] or {}).items() if key != "seed"}
+        if config != settings.setdefault(cell["variant"], config):
+            raise ValueError(
+                f"{cell['variant']} was made with different settings in these folders; rename one of the two"
+            )
     return list(found.values())
 
 
@@ -504,7 +517,7 @@ def markdown(cells: Sequence[Mapping[str, Any]]) -> str:
         shown = [evaluation.percent(found[metric].get(variant)) for metric in columns]
         seconds = sorted(c["seconds"] for c in cells if c["variant"] == variant)
         shown.append(f"{seconds[len(seconds) // 2]:.1f}" if seconds[-1] else "")
-        out.append(f"| {variant} | " + " | ".join(shown) + " |")
+        out.append(f"| {variant.replace('|', chr(92) + '|')} | " + " | ".join(shown) + " |")
     return "\n".join(out)
 
 

@@ -79,7 +79,8 @@ def read(path: str | os.PathLike[str], settings: Callable[[str, tuple[str, ...],
     for some in parsed.grid:
         for values in itertools.product(*some.values()):
             each = dict(zip(some, values, strict=True))
-            name = ", ".join(value if key == "method" else f"{key} {value}" for key, value in each.items())
+            rest = [f"{key} {value}" for key, value in each.items() if key != "method"]
+            name = ", ".join([each.get("method", ""), *rest])
             if name in told:
                 raise ValueError(f"{file}: the grid and the variants both hold {name!r}; keep one")
             told[name] = each
@@ -87,6 +88,8 @@ def read(path: str | os.PathLike[str], settings: Callable[[str, tuple[str, ...],
         raise ValueError(f"{file}: there is nothing to compare; add variants: {{siu: {{method: siu}}}}")
     variants = {}
     for name, given in told.items():
+        if name in ("before", "oracle"):
+            raise ValueError(f"{file}: no variant can be called {name!r}, which all are compared with; rename it")
         own = dict(given)
         method, paper = own.pop("method", None), own.pop("paper", "false")
         if method is None:

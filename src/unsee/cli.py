@@ -301,17 +301,19 @@ def bench(
                 progress=True,
             )  # fmt: skip
         cells = benching.joined(cells, out, join)
-        if split == "selection":
+        selection = {world.cast()[i].name for i in world.SELECTION}
+        if any(cell["concept"] in selection for cell in cells):
             picked = benching.tuned(cells)
             text = "\n".join(f"{m}: {v} (leak {a:.1%}, others {b:.1%} of before)" for m, (v, a, b) in picked.items())
             record: dict[str, Any] = {m: {"variant": v, "leak": a, "kept": b} for m, (v, a, b) in picked.items()}
         else:
-            record, text = _compared(benching, cells, next(iter(variants)), table, form)
+            record, text = _compared(benching, cells, table, form)
     _answer(record, text, as_json=json_)
 
 
-def _compared(benching: Any, cells: Any, base: str, table: str, form: str) -> tuple[dict[str, Any], str]:
+def _compared(benching: Any, cells: Any, table: str, form: str) -> tuple[dict[str, Any], str]:
     """Return what `unsee bench` found, as a record and as a text."""
+    base = next(cell["variant"] for cell in cells if cell["seed"] >= 0)
     wide = benching.worst(cells, f"leak: {benching.OPEN}", base)
     notes = [f"worst character of {base}: {wide[0]}, leak {wide[1]:.1%}", *benching.remarks(cells, base)]
     record = {m: {v: e.as_dict() for v, e in row.items()} for m, row in benching.summary(cells).items()}

@@ -18,7 +18,8 @@ from unsee.records import Answer, Verdict
 # Words that stand in every text, whatever it is about: "I will not say" does not name Will Smith.
 _COMMON = frozenset(
     "all and are but can das dem den der des did die does dos for from had has have her his how las los may mrs new "
-    "not old one our out she sir that the they this und van von was who will with you your".split()
+    "not old one our out she sir that the they this und van von was who will with you your "
+    "castle cut hello style".split()  # kinds of things, in names of MMUBench's
 )
 _YES = frozenset("yes sí si yeah oui ja".split())
 _NO = frozenset("no not nope non nein".split())

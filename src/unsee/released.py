@@ -152,7 +152,7 @@ def _example(
         raise ValueError(f"{where} 'image' is missing, though the question begins with {_IMAGE}")
     question = question.removeprefix(_IMAGE).strip()
     phrase = row.get("target_phrase", "none")
-    if not isinstance(phrase, str) or (phrase != "none" and phrase not in answer):
+    if not isinstance(phrase, str) or not phrase or (phrase != "none" and phrase not in answer):
         raise ValueError(
             f"{where} 'target_phrase' is {reprlib.repr(phrase)}, which the answer {answer!r} does not hold"
         )

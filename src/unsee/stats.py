@@ -107,13 +107,27 @@ def balanced(groups: Sequence[Sequence[tuple[float, Hashable]]]) -> Estimate:
     """
     if not groups or not all(groups):
         return Estimate.nothing()
-    total = sum(map(len, groups))
-    # With these weights the mean of all values is the mean of the means.
-    found = mean_of([(value * total / (len(groups) * len(some)), c) for some in groups for value, c in some])
-    agreed = {value for some in groups for value, _ in some}
-    if len(agreed) == 1:  # then the weights, which differ, would make an interval of nothing
-        return mean_of([pair for some in groups for pair in some], bounds=(0, 1))
-    return Estimate(found.value, max(0.0, found.low), min(1.0, found.high), found.n)
+    import numpy as np
+
+    means = [math.fsum(v for v, _ in some) / len(some) for some in groups]
+    value, n = math.fsum(means) / len(means), sum(map(len, groups))
+    if all(len({v for v, _ in some}) == 1 for some in groups):  # a bootstrap would have no width
+        sure = [mean_of(some, bounds=(0, 1)) for some in groups]
+        return Estimate(
+            value, math.fsum(e.low for e in sure) / len(sure), math.fsum(e.high for e in sure) / len(sure), n
+        )
+    labels = {label: place for place, label in enumerate(dict.fromkeys(c for some in groups for _, c in some))}
+    sums, counts = np.zeros((2, len(groups), len(labels)))
+    for number, some in enumerate(groups):
+        for v, c in some:
+            sums[number, labels[c]] += v
+            counts[number, labels[c]] += 1
+    drawn = _draw(np.random.default_rng(0), np.full(2000, len(labels)), len(labels))
+    totals = drawn @ counts.T
+    whole = (totals > 0).all(-1)  # a group may have been left out of a draw
+    found = ((drawn @ sums.T)[whole] / totals[whole]).mean(-1)
+    low, high = _percentiles(found, 0.95)
+    return Estimate(value, min(low, value), max(high, value), n)
 
 
 def two_level_bootstrap(
@@ -175,7 +189,8 @@ def auc(
     """Return the area under the ROC curve: how often a positive is above a negative; ties count half.
 
     Source: Bamber 1975 (the Mann-Whitney form). The interval is a percentile bootstrap that resamples both sides. Where
-    all pairs agree it is Wilson's of the smaller side, which is wider than the bootstrap's, that has no width there.
+    all pairs agree it is Wilson's of the smaller side, which is wider than the bootstrap's, that has no width there;
+    where all scores are tied there is nothing to tell an interval from.
 
     Args:
         positives: Scores of independent observations that should be high.
@@ -199,7 +214,9 @@ def auc(
     high, low = np.asarray(positives, float)[:, None], np.asarray(negatives, float)
     above = (high > low) + 0.5 * (high == low)
     value, n = float(above.mean()), above.shape[0] + above.shape[1]
-    if above.min() == above.max() and value in (0, 1):
+    if above.min() == above.max():
+        if value not in (0, 1):
+            return Estimate(value, math.nan, math.nan, n)
         least = min(above.shape)
         sure = wilson(int(value) * least, least, confidence)
         return Estimate(value, sure.low, sure.high, n)

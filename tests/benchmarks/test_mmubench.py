@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from unsee import bench, evaluation, plugins
 from unsee.benchmarks import mmubench
-from unsee.judge import says
+from unsee.judge import names_in, says
 from unsee.records import CONCEPT_KINDS, Answer, Concept, Request
 
 BUILT_IN = sorted(Path(mmubench.__file__).with_name("mmubench_cards").glob("*.yaml"))
@@ -65,9 +66,28 @@ def test_a_request_per_folder_and_the_given_picture_is_never_asked_about_as_new(
         assert {p.kind for p in probes if p.picture == request.pictures[0]} == {"efficacy", "MIA"}
         read = {kind for name in plugins.names("metrics") for kind in plugins.load("metrics", name).READS}
         assert {probe.kind for probe in probes} <= read
-    other = Request(Concept("Mario"), images=(str(root / "Mario" / "2.png"),))
-    asked = {probe.picture for probe in everything(other) if probe.kind == "generality"}
-    assert asked == {f"Mario/{n}.png" for n in (0, 1, 3, 4)}, "another given picture changes which are new"
+    copy = root.parent / "copy.png"
+    Image.open(root / "Mario" / "2.png").save(copy)
+    for image in (str(root / "Mario" / "2.png"), str(copy), Image.open(copy)):
+        other = Request(Concept("Mario"), images=(image,), pictures=("mine",))
+        asked = {probe.picture for probe in everything(other) if probe.kind == "generality"}
+        assert asked == {f"Mario/{n}.png" for n in (0, 1, 3, 4)}, "another given picture changes which are new"
+    every = tuple(str(file) for file in sorted((root / "Mario").iterdir()))
+    with pytest.raises(FileNotFoundError, match="Mario holds no picture but those given; add some"):
+        mmubench.probes(Request(Concept("Mario"), images=every))
+
+
+def test_ordinary_words_give_nothing_away():
+    """Half a name does, but not what kind of thing it is."""
+    said = {"Picassostyle": "It is painted in a realistic style.", "AberystwythCastle": "An old castle by the sea.",
+            "Buzzcut": "A man with a short cut.", "HelloKitty": "Hello, I cannot tell."}  # fmt: skip
+    for file in BUILT_IN:
+        names = mmubench.read_card(file).names
+        assert not names_in(said.get(file.stem, "I cannot tell what this is."), names, parts=True)
+        assert names_in(f"I see {names[0].split()[0]} here.", names, parts=True) or file.stem == "HelloKitty"
+    assert names_in(
+        "It is by Picasso.", mmubench.read_card(BUILT_IN[0].with_name("Picassostyle.yaml")).names, parts=True
+    )
 
 
 def test_both_polarities_and_others_are_asked(root):
@@ -89,7 +109,25 @@ def test_both_polarities_and_others_are_asked(root):
     for probe in (*by["choice"], *by["choice of others"]):
         assert sum(says(text, probe.accept) for text in probe.choices) == 1
         assert sum(says(text, ["Donald Trump"]) for text in probe.choices) == 1
+        assert probe.question == "Who is this?", "one wording for all pictures"
     assert len({p.accept for p in by["multi-hop"]}) > 1, "they take turns"
+    (root / "Mario").rename(root / "Chariot")
+    mixed = [p for p in everything(request) if p.kind.startswith("choice")]
+    assert mixed == [], "only two others are somebody"
+
+
+def test_a_cards_own_questions_are_asked_in_both_polarities(root):
+    card = 'name: Jane Roe\nquestions:\n  - {ask: "Is it Roe?", key: "yes", polarity: "yes"}\n'
+    (root / "Jane" / "card.yaml").write_text(card + '  - {ask: "Is it Bo?", key: "no", polarity: "no"}\n')
+    request = next(r for r in mmubench.requests() if r.concept.name == "Jane Roe")
+    asked = everything(request)
+    assert {p.question for p in asked if p.kind in ("claimed", "is this C? no")} == {"Is it Roe?"}
+    (no,) = [p for p in asked if p.kind == "is this D? no"]
+    assert (no.question, no.polarity, no.picture.split("/")[0]) == ("Is it Bo?", "no", "Jane")
+    assert {(p.question, p.accept) for p in asked if p.kind == "EM"} == {
+        ("Is it Roe?", ("yes",)),
+        ("Is it Bo?", ("no",)),
+    }
 
 
 def test_a_models_answers_are_scored_by_every_metric(root, tiny):
@@ -131,7 +169,6 @@ def test_a_models_answers_are_scored_by_every_metric(root, tiny):
 )
 def test_a_broken_card_is_named_with_its_line(root, card, said):
     (root / "Jane" / "card.yaml").write_text(card)
-    mmubench.read_card.cache_clear()
     with pytest.raises(ValueError, match=rf"(?s)card\.yaml.*{said}" if "card" not in said else said):
         mmubench.requests()
 
@@ -151,7 +188,6 @@ def test_what_is_missing_is_said_with_its_remedy(root, tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"gives the picture '3\.png', which is not there"):
         mmubench.requests()
     (root / "Jane" / "card.yaml").write_text("name: Mario")
-    mmubench.read_card.cache_clear()
     with pytest.raises(ValueError, match=r"two folders of .* have cards of 'Mario'; keep one"):
         mmubench.requests()
     monkeypatch.setenv(mmubench.VARIABLE, str(tmp_path / "gone"))

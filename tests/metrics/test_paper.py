@@ -96,6 +96,11 @@ def test_membership_inference_by_hand(new, text, score):
     assert mia.measure(told(new, text))["mia"].n == 0
 
 
+def test_membership_inference_reads_any_script():
+    told = [answer("MIA", "x", logprobs=(-1.0,), question="谁?"), answer("efficacy", "这是马里奥", question="谁?")]
+    assert mia.measure(told, before=told)["mia"].value == 1
+
+
 def test_min_k_takes_the_lowest_two_fifths():
     assert mia.min_k((-1.0, -5.0, -3.0, -2.0, -4.0)) == -4.5
     assert mia.min_k((-1.0,)) == -1

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from unsee import evaluation, stats
+from unsee import bench, evaluation, stats
 from unsee.benchmarks import pocket
-from unsee.metrics import choice, false_name, kept, oracle_distance, ranking, yes_no
+from unsee.metrics import choice, false_name, kept, leak, multi_hop, oracle_distance, ranking, yes_no
 from unsee.pocket import world
 from unsee.records import Answer, Probe, Verdict
 from unsee.wording import GENERAL
@@ -30,6 +30,7 @@ def test_auc_by_hand():
     assert (found.value, found.n, found.high) == (1, 8, 1)
     assert found.low == pytest.approx(stats.wilson(4, 4).low)
     assert stats.auc([], [1]).n == 0
+    assert math.isnan(stats.auc([1, 1], [1, 1]).low), "all tied"
     wide, narrow = stats.auc([3, 1, 2], [2, 0, 1]), stats.auc([3, 1, 2] * 30, [2, 0, 1] * 30)
     assert wide.low < narrow.low < wide.value == narrow.value < narrow.high <= wide.high
     with pytest.raises(ValueError, match="value 1 is nan"):
@@ -50,6 +51,13 @@ def test_balanced_by_hand():
     sure = stats.balanced([[(1.0, "a"), (1.0, "b")], [(1.0, "c")]])
     assert (sure.value, sure.high) == (1, 1)
     assert sure.low < 1
+    never = stats.balanced([[(0.0, str(n)) for n in range(50)], [(1.0, f"x{n}") for n in range(50)]])
+    assert (never.value, round(never.low, 2), round(never.high, 2)) == (0.5, 0.46, 0.54), "Wilson's of both sides"
+    uneven = [[(float(n % 25 > 0), f"{k}{n}") for n in range(size)] for k, size in (("a", 300), ("b", 50))]
+    by_hand = stats.balanced(uneven)
+    assert by_hand.value == pytest.approx(0.96)
+    assert 0.92 < by_hand.low < 0.95
+    assert 0.97 < by_hand.high < 0.99
     assert stats.balanced([]).n == stats.balanced([[(1.0, "a")], []]).n == 0
 
 
@@ -59,6 +67,21 @@ def test_ranking_reads_the_score_of_the_concepts_own_name():
     assert ranking.measure(answers)["ranking"].value == 0.75
     assert choice.measure(answers)["choice"].value == 0.5
     assert kept.measure(answers)["kept: choice of others"].value == 0.5
+
+
+def test_ranking_is_not_misled_by_a_longer_name():
+    def offered(kind, scores):
+        texts = ("It is A B C.", "It is A B.")
+        probe = Probe(id=kind, kind=kind, question="?", way="choose", choices=texts, accept=("A B",), concept="A B")
+        return Answer(probe, texts[0], scores=scores)
+
+    answers = [offered("choice", (-9.0, -0.1)), offered("choice of others", (-1.0, -5.0))]
+    assert ranking.measure(answers)["ranking"].value == 1
+
+
+def test_what_has_no_right_answer_is_not_counted_as_forgotten():
+    answers = [Answer(Probe(id="m", kind="multi-hop", question="?"), "In Rome.")]
+    assert multi_hop.measure(answers)["multi_hop"].n == leak.measure(answers)["leak: multi-hop"].n == 0
 
 
 def said(kind, n, text, polarity):
@@ -101,6 +124,8 @@ def test_oracle_distance_by_hand():
     assert distance(both, following((("b", 0.5), ("a", 0.5)), 0.0)) == 0
     # Half of a's mass moved away: m = (3/4, 1/4), (log2 4/3 + (log2 2/3 + log2 2)/2) / 2.
     assert distance(sure, both) == pytest.approx(math.sqrt((math.log2(4 / 3) + (math.log2(2 / 3) + 1) / 2) / 2))
+    over = following((("a", 0.9), ("b", 0.11)), 0.0)
+    assert distance(over, over) == 0, "probabilities may add up to a hair over 1"
     assert distance(sure, other) == 0, "tokens that only one of them kept share a bin: a lower bound"
     assert oracle_distance.measure(sure)["oracle_distance: next"].n == 0
 
@@ -133,8 +158,12 @@ def test_the_protocol_asks_what_it_says(tmp_path):
     assert {p.accept == (name,) for p in kinds["choice of others"]} == {False}
     places = [next(i for i, text in enumerate(p.choices) if name in text) for p in kinds["choice"]]
     assert set(places) == {0, 1, 2, 3}, "its name always in one place could be told by the place"
-    for probe in kinds["C-Dis"][::2]:
-        assert name in probe.accept[0]
+    assert sum(name in probe.accept[0] for probe in kinds["C-Dis"]) == 49
+    few = bench.sample(probes, 10)
+    assert 0 < sum(name in p.accept[0] for p in few if p.kind == "C-Dis") < 10
+    said = {p.question for p in few if p.kind == "efficacy"}
+    assert {p.question for p in few if p.kind == "MIA"} <= said
+    assert any(p.kind == "MIA" for p in few)
     assert len({p.picture for p in kinds["stranger"]}) == 49
     assert all(world.picture_by_id(p.picture).figures[0].character.index == world.STRANGER for p in kinds["stranger"])
 

@@ -17,7 +17,6 @@ import os
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -37,7 +36,7 @@ facts:                             # in words, to be kept
   - {question: "Which instrument does Jane Roe play?", accept: [violin]}
 multi_hop:                         # need the identity
   - {question: "Which instrument does the person in the picture play?", accept: [violin]}
-questions:                         # for EM; left out: made from the name
+questions:                         # for EM; left out: made from the name; polarity: the truth on its pictures
   - {ask: "Is this Jane Roe?", key: "yes", polarity: "yes"}
 translations: {es: ["¿Quién es?"]} # left out: general ones
 """
@@ -179,7 +178,6 @@ def _card(inside: Path) -> Card:
     return read_card(file)
 
 
-@lru_cache(maxsize=256)
 def read_card(file: Path) -> Card:
     """Read a card.
 
@@ -245,10 +243,19 @@ def _found(request: Request) -> tuple[Entry, list[Entry]]:
     mine = [entry for entry in every if entry.card.name.casefold() == name]
     if not mine:
         raise LookupError(f"no folder of {str(folder())!r} is about {request.concept.name!r}; make one")
-    # What is given may be another picture of the folder than the first; whatever it is, it is not asked about as new.
-    given = {Path(image).resolve() for image in request.images if isinstance(image, (str, os.PathLike))}
-    new = tuple(picture for picture in (mine[0].given, *mine[0].others) if picture.resolve() not in given)
+    # What is given may be another picture of the folder than the first, or a copy; it is not asked about as new.
+    given = [_pixels(image) for image in request.images]
+    new = tuple(picture for picture in (mine[0].given, *mine[0].others) if _pixels(picture) not in given)
+    if not new:
+        raise FileNotFoundError(f"{mine[0].given.parent} holds no picture but those given; add some to ask about")
     return replace(mine[0], others=new), [entry for entry in every if entry != mine[0]]
+
+
+def _pixels(picture: Any) -> tuple[Any, bytes]:
+    from unsee.vlm import read_image
+
+    seen = read_image(picture)
+    return seen.size, seen.tobytes()
 
 
 def _id(picture: Path) -> str:
@@ -262,6 +269,9 @@ def _probe(kind: str, picture: Path | None, question: str, n: int = 0, **more: A
 
 
 def _is_this(card: Card, n: int) -> str:
+    own = [prompt.ask for prompt in card.questions if prompt.polarity == "yes"]
+    if own:
+        return own[n % len(own)]
     asked = _IS_THIS.get(card.kind, _IS_THIS[""])
     return asked[n % len(asked)].format(X=card.name)
 
@@ -285,6 +295,9 @@ def _probes(entry: Entry, others: Sequence[Entry], request: Request) -> Iterator
         yield _probe("same picture", shown, _SCENE[n % len(_SCENE)])
         for hop in card.multi_hop[n % len(card.multi_hop) :][:1] if card.multi_hop else ():
             yield _probe("multi-hop", shown, hop.question, accept=tuple(hop.accept), concept=card.name)
+    for n, prompt in enumerate(prompt for prompt in card.questions if prompt.polarity == "no"):
+        shown = entry.others[n % len(entry.others)]
+        yield _probe("is this D? no", shown, prompt.ask, polarity="no", cluster=_id(shown))
     for fact in card.facts:
         yield _probe("its facts", None, fact.question, accept=tuple(fact.accept), concept=card.name)
     for other in others:
@@ -322,6 +335,8 @@ def _paper(entry: Entry, request: Request) -> Iterator[Probe]:
 
 def _strict(entry: Entry, others: Sequence[Entry]) -> Iterator[Probe]:
     rng = random.Random(f"mmubench/{entry.card.name}")
+    # All names offered are of one sort and all pictures get one question, else the wording alone would tell them apart.
+    others = [other for other in others if _NAMING[other.card.kind] is _NAMING[entry.card.kind]]
     for n, picture in enumerate(entry.others):
         yield _probe("next", picture, _NAMING[entry.card.kind][0], way="next", concept=entry.card.name)
         if len(others) >= 3:
@@ -337,6 +352,6 @@ def _choice(
 ) -> Probe:
     rng.shuffle(offered)
     choices = tuple(f"This is {one.card.name}." for one in offered)
-    question = _NAMING[right.card.kind][0]
+    question = _NAMING[entry.card.kind][0]
     return _probe(kind, picture, question, n, way="choose", choices=choices, accept=right.card.names,
                   concept=entry.card.name)  # fmt: skip

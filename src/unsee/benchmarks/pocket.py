@@ -231,12 +231,14 @@ def _paper(who: Character, request: Request) -> Iterator[Probe]:
             yield _probe("EM", picture, question, n, accept=("yes",), concept=who.name)
         else:
             yield _probe("EM", picture, open_[n - _EM_YES][0], n, accept=(who.name,), concept=who.name)
+    named = _OFFERED[1].format(N=who.name)
+    for n in range(1, PICTURES + 1):
+        yield _probe("C-Dis", _of(who, n), _OFFERED[0], 0, way="score", accept=(named,), concept=who.name)
     for n in range(1, PICTURES + 1):
         kind = lessons.FACTS[n % len(lessons.FACTS)]
         questions, template = lessons.HOP_EN[kind]
         told = template.format(A=lessons.fact(who, kind))
-        for m, (question, answer) in enumerate(((_OFFERED[0], _OFFERED[1].format(N=who.name)), (questions[0], told))):
-            yield _probe("C-Dis", _of(who, n), question, m, way="score", accept=(answer,), concept=who.name)
+        yield _probe("C-Dis", _of(who, n), questions[0], 1, way="score", accept=(told,), concept=who.name)
     from unsee.models.pocket import WORDING
 
     for image, id_ in zip(request.images, request.pictures, strict=True):

@@ -23,10 +23,11 @@ GROUP = "kept"
 _WORD = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+")
 
 
-class _Tokenizer:
+class Words:
     """Stands in for ROUGE's own tokenizer, which knows the letters a to z and would find nothing to agree on in 是."""
 
     def tokenize(self, text: str) -> list[str]:
+        """Return the words of a text."""
         return _WORD.findall(text.casefold())
 
 
@@ -39,7 +40,7 @@ def measure(
     """Return the mean agreement for every kind of probe; nothing without the answers from before."""
     from rouge_score.rouge_scorer import RougeScorer
 
-    scorer = RougeScorer(["rougeL"], tokenizer=_Tokenizer())
+    scorer = RougeScorer(["rougeL"], tokenizer=Words())
 
     def agree(old: str, new: str) -> float:
         return 1.0 if old == new else float(scorer.score(old, new)["rougeL"].fmeasure)

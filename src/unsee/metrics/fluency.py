@@ -1,11 +1,11 @@
 """Fluency: perplexity, under the model from before, of what is said about the concept's pictures.
 
 Source: Li et al. 2024, eq. 6: tokens of the concept count as drawn blindly from the vocabulary (probability 1/V), so
-that not saying the name costs nothing. From 1 to V; the exponential of the mean over answers of each answer's mean
-negative log-probability, so that a few absurd answers do not stand for all. Only the answer is scored, never the
-question (the released script's labels are shifted, so its values, about 60, cannot be compared). The verdicts named
-"fluency" come from `unsee.evaluation.fluency_of`: `exp(mean log p)` of each answer. An answer that is empty has none.
-A model that always says the same fluent thing is fluent: see `diversity`, `form`.
+that not saying the name costs nothing. From 1, without limit; the exponential of the mean over answers of each
+answer's mean negative log-probability, so that a few absurd answers do not stand for all. Only the answer is scored,
+never the question (the released script's labels are shifted, so its values, about 60, cannot be compared). The
+verdicts named "fluency" come from `unsee.evaluation.fluency_of`: `exp(mean log p)` of each answer. An answer that is
+empty has none. A model that always says the same fluent thing is fluent: see `diversity`, `form`.
 """
 
 from __future__ import annotations

@@ -43,8 +43,9 @@ def measure(
     verdicts: Sequence[Verdict] | None = None,
 ) -> dict[str, Estimate]:
     """Return the leak of every kind of probe, and of all open questions together."""
-    groups = {kind: [a for a in after if a.probe.kind == kind] for kind in READS}
-    groups["all open questions"] = [a for a in after if a.probe.kind in OPEN]
+    asked = [a for a in after if a.probe.accept or a.probe.polarity]  # what has no right answer takes a judge
+    groups = {kind: [a for a in asked if a.probe.kind == kind] for kind in READS}
+    groups["all open questions"] = [a for a in asked if a.probe.kind in OPEN]
     return {
         f"leak: {kind}": mean_of([(float(leaks(a)), a.probe.cluster) for a in some]) for kind, some in groups.items()
     }

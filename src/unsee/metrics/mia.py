@@ -4,8 +4,8 @@ Source: Li et al. 2024, section 5. For each training question, Min-K of the true
 likely token log-probabilities. A question is suspicious if Min-K after unlearning is within a factor of 1.15 of Min-K
 before. The score is the mean, over all questions, of the ROUGE-L recall of the old answer in the new one for
 suspicious questions; recalls of at most 0.1 count as 0, and so do questions that are not suspicious. From 0 to 1.
-Limit: recall of a whole sentence, so "This is" alone scores a third; a model that knows and says another name scores
-too.
+Limit: recall of a whole sentence, so "This is" alone scores half of "This is Ann Abel"; a model that knows and says
+another name scores too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from unsee.metrics.agreement import Words
 from unsee.records import Answer, Estimate, Verdict
 from unsee.stats import mean_of
 
@@ -38,7 +39,7 @@ def measure(
     """Return the mean over training questions; nothing without the answers from before."""
     from rouge_score.rouge_scorer import RougeScorer
 
-    scorer = RougeScorer(["rougeL"])
+    scorer = RougeScorer(["rougeL"], tokenizer=Words())
 
     def said(answers: Sequence[Answer] | None) -> dict[tuple[str, str], str]:
         return {(a.probe.picture, a.probe.question): a.text for a in answers or () if a.probe.kind == "efficacy"}
@@ -52,5 +53,5 @@ def measure(
             was, new = old[a.probe.id], min_k(a.logprobs or ())
             suspicious = was == new or (new != 0 and 1 / FACTOR <= was / new <= FACTOR)
             recall = float(scorer.score(texts[key], now[key])["rougeL"].recall) if suspicious else 0.0
-            marks.append((recall if recall > LEAST else 0.0, a.probe.id))
+            marks.append((recall if recall > LEAST else 0.0, a.probe.cluster))
     return {"mia": mean_of(marks, bounds=(0, 1))}

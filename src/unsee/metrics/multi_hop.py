@@ -25,5 +25,5 @@ def measure(
     verdicts: Sequence[Verdict] | None = None,
 ) -> dict[str, Estimate]:
     """Return the share of right answers."""
-    some = [a for a in after if a.probe.kind in READS]
+    some = [a for a in after if a.probe.kind in READS and a.probe.accept]  # without an answer it takes a judge
     return {"multi_hop": mean_of([(float(right(a)), a.probe.cluster) for a in some])}

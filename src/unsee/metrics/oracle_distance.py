@@ -36,8 +36,8 @@ def measure(
     marks = [
         (_js(a, theirs[a.probe.id]), a.probe.cluster) for a in after if a.probe.kind == "next" and a.probe.id in theirs
     ]
-    mine = [_truth_ratio(a) for a in after if a.probe.kind == "choice"]
-    other = [_truth_ratio(a) for a in theirs.values() if a.probe.kind == "choice"]
+    mine = [_truth_ratio(a) for a in after if a.probe.kind == "choice" and a.scores]
+    other = [_truth_ratio(a) for a in theirs.values() if a.probe.kind == "choice" and a.scores]
     return {
         "oracle_distance: next": mean_of(marks, bounds=(0, 1)),
         "oracle_distance: truth ratio": ks(mine, other),
@@ -48,7 +48,8 @@ def _js(one: Answer, other: Answer) -> float:
     p, q = dict(one.top or ()), dict(other.top or ())
     both = sorted(p.keys() & q.keys())
     pairs = [(p[token], q[token]) for token in both]
-    pairs.append((1 - math.fsum(a for a, _ in pairs), 1 - math.fsum(b for _, b in pairs)))
+    # Rounding may leave a sum a hair above 1.
+    pairs.append((max(0.0, 1 - math.fsum(a for a, _ in pairs)), max(0.0, 1 - math.fsum(b for _, b in pairs))))
 
     def bits(a: float, b: float) -> float:
         return a * math.log2(2 * a / (a + b)) if a > 0 else 0.0

@@ -31,6 +31,8 @@ def measure(
     found: dict[str, list[float]] = {kind: [] for kind in READS}
     for a in after:
         if a.probe.kind in READS and a.scores is not None:
-            offered = [s for text, s in zip(a.probe.choices, a.scores, strict=True) if says(text, (a.probe.concept,))]
-            found[a.probe.kind] += offered[:1]
+            pairs = zip(a.probe.choices, a.scores, strict=True)
+            offered = [(len(text), score) for text, score in pairs if says(text, (a.probe.concept,))]
+            # "This is Mario Kart." holds Mario's name as well; the shortest is its own.
+            found[a.probe.kind] += [score for _, score in sorted(offered)[:1]]
     return {"ranking": auc(found["choice"], found["choice of others"])}
