@@ -3,7 +3,7 @@
     python benchmarks/constant.py [--most 24]
 
 Asks the pocket model once about each bench character, and scores beside it respondents that know nothing at all. Prints
-the table and the reasons in docs/results.md.
+the table and the reasons in docs/protocol.md.
 """
 
 from __future__ import annotations

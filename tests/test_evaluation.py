@@ -86,7 +86,8 @@ def test_leak_by_hand():
     assert value(found["leak: claimed"]) == (0, 2)
     assert value(found["leak: all open questions"]) == (0.6, 5)
     assert {name for name, estimate in found.items() if nothing(estimate)} == {
-        f"leak: {kind}" for kind in ("efficacy", "held-out phrasing", "description", "beside somebody", "multi-hop")
+        f"leak: {kind}"
+        for kind in ("efficacy", "held-out phrasing", "multilingual", "description", "beside somebody", "multi-hop")
     }
 
 

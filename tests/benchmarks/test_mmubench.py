@@ -84,10 +84,8 @@ def test_ordinary_words_give_nothing_away():
     for file in BUILT_IN:
         names = mmubench.read_card(file).names
         assert not names_in(said.get(file.stem, "I cannot tell what this is."), names, parts=True)
-        assert names_in(f"I see {names[0].split()[0]} here.", names, parts=True) or file.stem == "HelloKitty"
-    assert names_in(
-        "It is by Picasso.", mmubench.read_card(BUILT_IN[0].with_name("Picassostyle.yaml")).names, parts=True
-    )
+    picasso = mmubench.read_card(BUILT_IN[0].with_name("Picassostyle.yaml")).names
+    assert names_in("It is by Picasso.", picasso, parts=True)
 
 
 def test_both_polarities_and_others_are_asked(root):
