@@ -1,12 +1,15 @@
 """The bench: what it keeps, what it refuses to mix, and what it says of variants."""
 
+import functools
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from unsee import bench, evaluation, plugins
+from unsee import bench, cli, evaluation, plugins
 from unsee.methods import siu
+from unsee.pocket import world
 from unsee.records import Answer, Concept, Probe, Request, Verdict
 
 NAMES = ("Ann Abel", "Bob Bell", "Cid Cole")
@@ -251,3 +254,41 @@ def test_a_variant_passes_or_it_is_said_what_failed():
         "'kept: others' fell from 100.0% to 50.0%",
     ]
     assert bench.failed(cells, "before") == ["leaks in 100.0% of open questions"]
+
+
+# --- The command -----------------------------------------------------------------------------------------------------
+
+
+def asked_for(capsys, monkeypatch, cells, *arguments):
+    """What the command prints of cells that are there already."""
+    monkeypatch.setattr(bench, "rescore", lambda vlm, folder: cells)
+    monkeypatch.setattr(bench, "joined", lambda some, folder, others: some)
+    cli.main(["bench", "--rescore", *arguments])
+    return capsys.readouterr().out
+
+
+def test_the_command_shows_what_is_asked_for(capsys, monkeypatch):
+    kept = {f"kept: {kind}": 1.0 for kind in ("is this D? yes", "own pictures", "its facts", "others' facts")}
+    told = {"x": {"leak": 0.4, "em: words": 0.5}, "before": {"leak": 1.0, "em: words": 0.0}}
+    cells = [
+        graded(variant, name, 0 if variant == "x" else -1, others=1.0, **some, **kept)
+        | {"marks": {LEAK: [(some["leak"], "p")], "kept: others": [(1.0, "p")]}}
+        for variant, some in told.items() for name in NAMES
+    ]  # fmt: skip
+    show = functools.partial(asked_for, capsys, monkeypatch, cells)
+    assert "worst character of x: Ann Abel, leak 40.0%" in show()
+    assert show("--table", "paper").splitlines()[0] == "|  | EM ↑ |"
+    assert show("--table", "paper", "--form", "csv").splitlines()[0] == ",EM ↑"
+    assert show("--table", "strict").splitlines()[-1] == "x: leaks in 40.0% of open questions"
+    found = json.loads(show("--json"))
+    assert found["failures"]["x"] == ["leaks in 40.0% of open questions"]
+    assert found["scores"]["em: words"]["x"]["value"] == 0.5
+
+
+def test_of_the_selection_only_the_choice_is_shown(capsys, monkeypatch):
+    names = [world.cast()[index].name for index in world.SELECTION]
+    cells = [cell(variant, name, [1] * 4) for variant in ("before", "m, a") for name in names]
+    for some in cells:
+        some["marks"][LEAK] = [(float(some["variant"] == "before"), "p")]
+    assert asked_for(capsys, monkeypatch, cells) == "m: m, a (leak 0.0%, others 100.0% of before)\n"
+    assert set(json.loads(asked_for(capsys, monkeypatch, cells, "--json"))) == {"m"}

@@ -116,6 +116,12 @@ def test_list_as_json_is_one_object(capsys):
         ),
         (("bench", "--method", "siu", "gaa"), "unsee: no method named 'gaa'; did you mean 'ga'?"),
         (("bench", "--most", "0"), "unsee: --most is 0; give 1 or more"),
+        (
+            ("bench", "p.yaml", "--seeds", "3"),
+            "unsee: p.yaml says what to compare; leave --method, --paper, --ablation",
+        ),
+        (("bench", "p.yaml"), "unsee: the file p.yaml cannot be read"),
+        (("bench", "--rescore", "--out", "nowhere"), "unsee: there is no bench in nowhere; name the folder of --out"),
         (("bench", "--set", "seed=3"), "unsee: --set seed has no effect here; --seeds 3 takes the seeds 0, 1 and 2"),
         (("lst",), 'unsee: Unknown command "lst". Did you mean "list"?'),
         (("list", "--jsn"), "unsee: Unknown option: --jsn. Did you mean --json?"),

@@ -245,6 +245,8 @@ def rescore(vlm: VLM, folder: Path) -> list[dict[str, Any]]:
         BlockingIOError: Another process is at work on the folder.
     """
     file = folder / "cells.jsonl"
+    if not file.exists():
+        raise FileNotFoundError(f"there is no bench in {folder}; name the folder of --out")
     with locked(folder, f"another bench is at work on {folder}"):
         head = json.loads(_lines(file)[0])
         cells = _cells(file, {})
@@ -270,6 +272,8 @@ def joined(cells: Sequence[dict[str, Any]], folder: Path, others: Sequence[Path]
     found = {(c["variant"], c["concept"], c["seed"]): c for c in cells}
     ours = json.loads(_lines(folder / "cells.jsonl")[0])
     for other in others:
+        if not (other / "cells.jsonl").exists():
+            raise FileNotFoundError(f"there is no bench in {other}; name the folder of its --out")
         head, *more = map(json.loads, _lines(other / "cells.jsonl"))
         for name in ("model", "oracle", "most", "protocol"):
             if head.get(name) != ours[name]:
