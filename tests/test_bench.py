@@ -279,7 +279,7 @@ def test_the_command_shows_what_is_asked_for(capsys, monkeypatch):
     assert "worst character of x: Ann Abel, leak 40.0%" in show()
     assert show("--table", "paper").splitlines()[0] == "|  | EM ↑ |"
     assert show("--table", "paper", "--form", "csv").splitlines()[0] == ",EM ↑"
-    assert show("--table", "strict").splitlines()[-1] == "x: leaks in 40.0% of open questions"
+    assert "x: leaks in 40.0% of open questions" in show("--table", "strict").splitlines()
     found = json.loads(show("--json"))
     assert found["failures"]["x"] == ["leaks in 40.0% of open questions"]
     assert found["scores"]["em: words"]["x"]["value"] == 0.5
