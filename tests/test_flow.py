@@ -734,7 +734,9 @@ def test_an_audit_tells_how_much_the_weights_changed(made, copy):
         "unsee: no audit named 'delta_nrm'; did you"
     )
     shutil.rmtree(copy / "edit")
-    assert unsee("audit", copy).code == 1
+    gone = unsee("audit", copy)
+    assert gone.code == 2
+    assert "edit" in gone.err
     # Twice as strong an edit is twice as far away.
     from unsee.audits import delta_norm
 
