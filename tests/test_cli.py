@@ -118,6 +118,7 @@ def test_list_as_json_is_one_object(capsys):
             ("pocket", "build", "mine", "--without", "Nobody"),
             "unsee: no character of the pocket world is called 'Nobody'",
         ),
+        (("pocket", "build", "mine", "--base", "pokket"), "unsee: 'pokket' is no pocket model"),
         (("ask", "none"), "unsee: QUESTION is missing; write `unsee ask IMAGE QUESTION`\n"),
         (("merge", "runs/kip"), "unsee: --out has no value; `unsee merge --help` shows what there is"),
         (("pocket", "drw"), "`unsee pocket --help` shows what there is"),

@@ -258,6 +258,7 @@ class VLM:
                 say(said)
             del bare
         model, processor = _files.read(source, kind, place, quantised)
+        _loading.keep_layout(model)
         if not _loading.quantised(model):  # which lies where it belongs, and would not be moved
             model = model.to(place)
         vlm = cls(model, processor, name=os.fspath(name), source=source)
