@@ -352,7 +352,7 @@ def pool(count: int = 6, seed: int = 0, *, base: str = "pocket-oracle", recipe: 
         out = cache / f"pool-{job.key}"
         if not (out / "build.json").is_file():
             build("pool", without=names, seed=own, base=base, out=out, recipe=recipe)
-            (job.folder / f"{job.stage}.safetensors").unlink()  # four times as large as the model, which is all it is for
+            (job.folder / f"{job.stage}.safetensors").unlink()  # twice as large as the model that was made of it
         found.append(out)
     return found
 

@@ -478,7 +478,7 @@ class Learner:
 
 
 def _weights_in(start: Path) -> dict[str, Tensor]:
-    """Return the weights that a stage left, or those of a finished model's folder, by the names of `Learner.weights`."""
+    """Return the weights that a stage left, or those of a finished model, by the names of `Learner.weights`."""
     if start.is_file():
         return load_file(start)
     finished: Any = LlavaForConditionalGeneration.from_pretrained(start, dtype=torch.float32)
