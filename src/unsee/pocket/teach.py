@@ -65,7 +65,7 @@ class Stage:
     text_rows: int = 0
     row_tokens: int = 0
     rate: float = 1.0  # learning rate at its peak, relative to the joint stage's
-    newcomers: float = 0.0  # share of pictures that show nobody known but those who are new to the model
+    newcomers: float = 0.0  # share of pictures in which the only known ones are newcomers and their look-alikes
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,9 @@ def pictures_of_step(job: Job, step: int, rank: int) -> list[Picture]:
     own = {"warm-up": 0, "joint": 10_000_000, "more": 15_000_000}[job.stage]
     first = job.seed * 20_000_000 + own + step * stage.pictures + rank * share
     absent = frozenset(job.without)
-    all_others = frozenset(world.KNOWN) - frozenset(job.newcomers)
+    # Whom a newcomer looks like must be met beside it, or is taken for it from then on.
+    close = {*job.newcomers, *(world.LOOK_ALIKE[i] for i in job.newcomers if i in world.LOOK_ALIKE)}
+    all_others = frozenset(world.KNOWN) - close
     out = []
     for index in range(first, first + share):
         kind = rng.choices(("known", "stranger", "pair"), mix)[0]
