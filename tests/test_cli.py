@@ -81,7 +81,7 @@ def test_the_help_names_every_setting_and_method(capsys):
     assert set(plugins.names("methods")) <= words
 
 
-@pytest.mark.parametrize("name", ["torchao", "torch.utils._pytree"])
+@pytest.mark.parametrize("name", ["torchao", "torch.utils._pytree", "bitsandbytes.backends.cpu.ops"])
 def test_other_libraries_do_not_warn_of_parts_that_nobody_asked_for(name, capsys, caplog):
     """Their errors are shown, and so are our own warnings."""
     run(capsys, "list")

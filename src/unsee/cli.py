@@ -40,7 +40,7 @@ _ASKED_ABOUT = 49  # pictures of each character that `benchmarks/pocket.py` asks
 _SHOWN = 2  # examples of each sort that are shown before they are trained
 _LARGEST_SHEET = 200_000_000  # pixels; three bytes each
 # They warn, when they are only imported, of parts for other machines, which nobody who forgets can act on.
-_NOISY = ("torchao", "torch.utils._pytree")
+_NOISY = ("torchao", "torch.utils._pytree", "bitsandbytes.backends.cpu.ops")
 # pydantic's name of a mistake -> the remedy.
 _WANTED = {
     "bool_parsing": "give true or false",
