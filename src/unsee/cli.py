@@ -751,6 +751,7 @@ def judge(
     judge_: str = "exact",
     judge_model: str | None = None,
     condition: tuple[str, ...] = (),
+    loading: Loading = PLAIN,
     json_: bool = False,
 ) -> None:
     """Have the answers of a run judged from 1 to 5 (G-Eval).
@@ -770,6 +771,7 @@ def judge(
             model to load here, or exact, which judges by the truth of the pocket world.
         judge_model: The name that the server gives the judge.
         condition: Whose answers to judge: before, after, oracle ...; otherwise all.
+        loading: How a judge that is a model here is loaded.
         json_: Print one JSON object and nothing else.
     """
     from unsee import evaluation
@@ -778,19 +780,19 @@ def judge(
     if served != (judge_model is not None):
         raise ValueError("--judge URL and --judge-model NAME go together; give both, or neither")
     speaker: Any = None
+    if served or judge_ == "exact":
+        _check_unloaded(loading)
     if served:
         from unsee.server import Server
 
         speaker = Server(judge_, judge_model or "")
     elif judge_ != "exact":
         with _working(f"loading {judge_}"):
-            from unsee.vlm import VLM
-
-            speaker = VLM.load(judge_)
+            speaker = _loaded(judge_, loading)
     with _stdout_kept():
         from unsee import judging
 
-        done = judging.judge(run, speaker, judge_model or judge_, conditions=condition, progress=True)
+        done = judging.judge(run, speaker, judge_model or loading.label(judge_), conditions=condition, progress=True)
     spent = speaker.spent if served else {}
     record = {
         "scores": {c: {n: e.as_dict() for n, e in s.items()} for c, s in done.scores.items()},
@@ -914,6 +916,12 @@ def _loaded(model: str, loading: Place, *, training: Any = None) -> Any:
     return VLM.load(
         model, **loading.options(), training=work, say=lambda text: print(f"unsee: {text}", file=sys.stderr)
     )
+
+
+def _check_unloaded(loading: Loading) -> None:
+    """See that nothing says how to load a model where none is."""
+    for name in loading.given():
+        raise ValueError(f"--{name.replace('_', '-')} is about a model that is loaded here, and none is; leave it out")
 
 
 def _check_push(repo: str | None, public: bool) -> None:
@@ -1219,6 +1227,7 @@ def init(
     kind: Sort | None = None,
     server: str | None = None,
     served: str | None = None,
+    loading: Loading = PLAIN,
     force: bool = False,
     json_: bool = False,
 ) -> None:
@@ -1237,6 +1246,7 @@ def init(
         kind: What sort of concept it is; the model is asked if not given.
         server: URL of a server to ask instead. A key that it wants is read from UNSEE_API_KEY or OPENAI_API_KEY.
         served: The name that the server gives the model.
+        loading: How a model is loaded.
         force: Write over a card that is there.
         json_: Print one JSON object and nothing else.
     """
@@ -1244,7 +1254,7 @@ def init(
         from unsee.mmubench import draft
 
         file, name = draft.place(folder, force=force), draft.named(folder, name)
-        respondent, label = _respondent(model or (None if server else "pocket"), server, served)
+        respondent, label = _respondent(model or (None if server else "pocket"), server, served, loading)
         drafted = draft.draft(respondent, folder, model=label, name=name, kind=kind, progress=True)
         draft.write(drafted, file)
     left = [{"question": question, "said": said, "why": why} for question, said, why in drafted.left_out]
@@ -1260,6 +1270,7 @@ def filter_(
     model: str | None = None,
     server: str | None = None,
     served: str | None = None,
+    loading: Loading = PLAIN,
     least: float = 1.0,
     force: bool = False,
     json_: bool = False,
@@ -1278,6 +1289,7 @@ def filter_(
         model: A bundled model, a folder, or a Hugging Face id.
         server: URL of a server to ask instead. A key that it wants is read from UNSEE_API_KEY or OPENAI_API_KEY.
         served: The name that the server gives the model.
+        loading: How a model is loaded.
         least: Keep a concept named in at least this share of its pictures, without the others.
         force: Ask everything anew, and write over what another model recognises.
         json_: Print one JSON object and nothing else.
@@ -1288,9 +1300,9 @@ def filter_(
         from unsee.mmubench.concepts import folder as concepts
 
         place = root or concepts()
-        label = _label(model, server, served)
+        label = _label(model, server, served, loading)
         sieve.check(place, label, least=least, force=force)
-        respondent, _ = _respondent(model, server, served)
+        respondent, _ = _respondent(model, server, served, loading)
         found = sieve.sift(respondent, place, model=label, least=least, force=force, progress=True)
     concepts_ = found.concepts.values()
     kept = sum(each.kept for each in concepts_)
@@ -1310,32 +1322,32 @@ def filter_(
     _answer(record, "\n".join(lines), as_json=json_)
 
 
-def _label(model: str | None, server: str | None, served: str | None) -> str:
+def _label(model: str | None, server: str | None, served: str | None, loading: Loading) -> str:
     """Return what to call whoever is asked."""
     if server is None:
         if served is not None:
             raise ValueError("--served goes with --server URL; add it")
         if model is None:
             raise ValueError("--model is missing; say which model to ask, or --server URL and --served NAME")
-        return model
+        return loading.label(model)
     if model is not None:
         raise ValueError("--model and --server are two models to ask; leave one out")
+    _check_unloaded(loading)
     if served is None:
         raise ValueError(f"--served is missing; say which model of {server} to ask")
     return served
 
 
-def _respondent(model: str | None, server: str | None, served: str | None) -> tuple[Any, str]:
+def _respondent(model: str | None, server: str | None, served: str | None, loading: Loading) -> tuple[Any, str]:
     """Return whoever is to be asked, and what to call it."""
-    label = _label(model, server, served)
+    label = _label(model, server, served, loading)
     if server is not None:
         from unsee.server import Server
 
         return Server(server, label), label
+    assert model is not None
     with _working(f"loading {label}"):
-        from unsee.vlm import VLM
-
-        return VLM.load(label), label
+        return _loaded(model, loading), label
 
 
 def request_init(
