@@ -512,6 +512,7 @@ def score(
     served: str | None = None,
     condition: str = "served",
     image: tuple[Path, ...] = (),
+    keep: Path | None = None,
     full: bool = False,
     json_: bool = False,
 ) -> None:
@@ -529,23 +530,33 @@ def score(
         served: The name that the server gives the model or the adapter.
         condition: What to call its answers.
         image: The pictures the run was made from, where it did not keep them.
+        keep: The folder with pictures to keep that the run was made with, to ask about those as well.
         full: Also show the paper's own metrics and the rest of the strict protocol, as far as they were asked for.
         json_: Print one JSON object and nothing else.
     """
     from unsee import evaluation, flow
 
     if server is None:
-        if served is not None or image:
-            raise ValueError("--served and --image go with --server URL; add it")
+        if served is not None or image or keep:
+            raise ValueError("--served, --image and --keep go with --server URL; add it")
         scores = flow.rescore(run)
     elif served is None:
         raise ValueError(f"--served is missing; say which model of {server} to ask")
     else:
         from unsee.server import Server
 
-        scores = flow.ask_served(run, Server(server, served), condition=condition, images=image, progress=True)
+        respondent = Server(server, served)
+        scores = flow.ask_served(run, respondent, condition=condition, images=image, keep=keep, progress=True)
+        if keep is None and _had_pictures_to_keep(run):
+            print("unsee: not asked about the pictures to keep; --keep FOLDER names them", file=sys.stderr)
     record = {c: {n: e.as_dict() for n, e in s.items()} for c, s in scores.items()}
     _answer(record, evaluation.table(scores, str(run), evaluation.shown_groups(full)), as_json=json_)
+
+
+def _had_pictures_to_keep(run: Path) -> bool:
+    from unsee import runs
+
+    return bool(runs.read(run).read_json("config.json")["config"].get("keep"))
 
 
 def report(
@@ -832,7 +843,8 @@ def attack(
     Tries each attack on the model with the edit, on the one from before, and on the oracle. Recovery is what leaks
     under attack beyond what leaks anyway; it counts where it is beyond the oracle's, and beyond that of a control. An
     attack under which the model from before no longer names others shows nothing, and is said to be not applicable.
-    Answers are kept in the run's folder, so a stopped battery goes on.
+    Answers are kept in the run's folder, so a stopped battery goes on. Others are those of the benchmark: pictures that
+    were given to keep (--keep of `unsee forget`) are not among them, since the model was trained with their like.
 
         $ unsee attack runs/pledu-lotaim
         $ unsee attack runs/pledu-lotaim --only relearn quantise --most 50 --figures figures
@@ -860,6 +872,12 @@ def attack(
             drawn = robustness.draw({run.name: robustness.of_run(run)}, figures)
     _answer(_attacked(found) | {"figures": [str(file) for file in drawn]}, battery.table(found.outcomes, str(run)),
             as_json=json_)  # fmt: skip
+    if _had_pictures_to_keep(run):
+        print(
+            "unsee: not asked about the pictures to keep: others of the same were trained with, so they would say "
+            "little of all else",
+            file=sys.stderr,
+        )
     if not json_:
         for line in (*battery.remarks(found), *(f"figure: {file}" for file in drawn)):
             print(line)
