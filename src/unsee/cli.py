@@ -512,6 +512,7 @@ def score(
     served: str | None = None,
     condition: str = "served",
     image: tuple[Path, ...] = (),
+    keep: Path | None = None,
     full: bool = False,
     json_: bool = False,
 ) -> None:
@@ -529,23 +530,33 @@ def score(
         served: The name that the server gives the model or the adapter.
         condition: What to call its answers.
         image: The pictures the run was made from, where it did not keep them.
+        keep: The folder with pictures to keep that the run was made with, to ask about those as well.
         full: Also show the paper's own metrics and the rest of the strict protocol, as far as they were asked for.
         json_: Print one JSON object and nothing else.
     """
     from unsee import evaluation, flow
 
     if server is None:
-        if served is not None or image:
-            raise ValueError("--served and --image go with --server URL; add it")
+        if served is not None or image or keep:
+            raise ValueError("--served, --image and --keep go with --server URL; add it")
         scores = flow.rescore(run)
     elif served is None:
         raise ValueError(f"--served is missing; say which model of {server} to ask")
     else:
         from unsee.server import Server
 
-        scores = flow.ask_served(run, Server(server, served), condition=condition, images=image, progress=True)
+        respondent = Server(server, served)
+        scores = flow.ask_served(run, respondent, condition=condition, images=image, keep=keep, progress=True)
+        if keep is None and _had_pictures_to_keep(run):
+            print("unsee: not asked about the pictures to keep; --keep FOLDER names them", file=sys.stderr)
     record = {c: {n: e.as_dict() for n, e in s.items()} for c, s in scores.items()}
     _answer(record, evaluation.table(scores, str(run), evaluation.shown_groups(full)), as_json=json_)
+
+
+def _had_pictures_to_keep(run: Path) -> bool:
+    from unsee import runs
+
+    return bool(runs.read(run).read_json("config.json")["config"].get("keep"))
 
 
 def report(
@@ -751,6 +762,7 @@ def judge(
     judge_: str = "exact",
     judge_model: str | None = None,
     condition: tuple[str, ...] = (),
+    loading: Loading = PLAIN,
     json_: bool = False,
 ) -> None:
     """Have the answers of a run judged from 1 to 5 (G-Eval).
@@ -770,6 +782,7 @@ def judge(
             model to load here, or exact, which judges by the truth of the pocket world.
         judge_model: The name that the server gives the judge.
         condition: Whose answers to judge: before, after, oracle ...; otherwise all.
+        loading: How a judge that is a model here is loaded.
         json_: Print one JSON object and nothing else.
     """
     from unsee import evaluation
@@ -778,19 +791,19 @@ def judge(
     if served != (judge_model is not None):
         raise ValueError("--judge URL and --judge-model NAME go together; give both, or neither")
     speaker: Any = None
+    if served or judge_ == "exact":
+        _check_unloaded(loading)
     if served:
         from unsee.server import Server
 
         speaker = Server(judge_, judge_model or "")
     elif judge_ != "exact":
         with _working(f"loading {judge_}"):
-            from unsee.vlm import VLM
-
-            speaker = VLM.load(judge_)
+            speaker = _loaded(judge_, loading)
     with _stdout_kept():
         from unsee import judging
 
-        done = judging.judge(run, speaker, judge_model or judge_, conditions=condition, progress=True)
+        done = judging.judge(run, speaker, judge_model or loading.label(judge_), conditions=condition, progress=True)
     spent = speaker.spent if served else {}
     record = {
         "scores": {c: {n: e.as_dict() for n, e in s.items()} for c, s in done.scores.items()},
@@ -830,7 +843,8 @@ def attack(
     Tries each attack on the model with the edit, on the one from before, and on the oracle. Recovery is what leaks
     under attack beyond what leaks anyway; it counts where it is beyond the oracle's, and beyond that of a control. An
     attack under which the model from before no longer names others shows nothing, and is said to be not applicable.
-    Answers are kept in the run's folder, so a stopped battery goes on.
+    Answers are kept in the run's folder, so a stopped battery goes on. Others are those of the benchmark: pictures that
+    were given to keep (--keep of `unsee forget`) are not among them, since the model was trained with their like.
 
         $ unsee attack runs/pledu-lotaim
         $ unsee attack runs/pledu-lotaim --only relearn quantise --most 50 --figures figures
@@ -858,6 +872,12 @@ def attack(
             drawn = robustness.draw({run.name: robustness.of_run(run)}, figures)
     _answer(_attacked(found) | {"figures": [str(file) for file in drawn]}, battery.table(found.outcomes, str(run)),
             as_json=json_)  # fmt: skip
+    if _had_pictures_to_keep(run):
+        print(
+            "unsee: not asked about the pictures to keep: others of the same were trained with, so they would say "
+            "little of all else",
+            file=sys.stderr,
+        )
     if not json_:
         for line in (*battery.remarks(found), *(f"figure: {file}" for file in drawn)):
             print(line)
@@ -914,6 +934,12 @@ def _loaded(model: str, loading: Place, *, training: Any = None) -> Any:
     return VLM.load(
         model, **loading.options(), training=work, say=lambda text: print(f"unsee: {text}", file=sys.stderr)
     )
+
+
+def _check_unloaded(loading: Loading) -> None:
+    """See that nothing says how to load a model where none is."""
+    for name in loading.given():
+        raise ValueError(f"--{name.replace('_', '-')} is about a model that is loaded here, and none is; leave it out")
 
 
 def _check_push(repo: str | None, public: bool) -> None:
@@ -1227,6 +1253,7 @@ def init(
     kind: Sort | None = None,
     server: str | None = None,
     served: str | None = None,
+    loading: Loading = PLAIN,
     force: bool = False,
     json_: bool = False,
 ) -> None:
@@ -1245,6 +1272,7 @@ def init(
         kind: What sort of concept it is; the model is asked if not given.
         server: URL of a server to ask instead. A key that it wants is read from UNSEE_API_KEY or OPENAI_API_KEY.
         served: The name that the server gives the model.
+        loading: How a model is loaded.
         force: Write over a card that is there.
         json_: Print one JSON object and nothing else.
     """
@@ -1252,7 +1280,7 @@ def init(
         from unsee.mmubench import draft
 
         file, name = draft.place(folder, force=force), draft.named(folder, name)
-        respondent, label = _respondent(model or (None if server else "pocket"), server, served)
+        respondent, label = _respondent(model or (None if server else "pocket"), server, served, loading)
         drafted = draft.draft(respondent, folder, model=label, name=name, kind=kind, progress=True)
         draft.write(drafted, file)
     left = [{"question": question, "said": said, "why": why} for question, said, why in drafted.left_out]
@@ -1268,6 +1296,7 @@ def filter_(
     model: str | None = None,
     server: str | None = None,
     served: str | None = None,
+    loading: Loading = PLAIN,
     least: float = 1.0,
     force: bool = False,
     json_: bool = False,
@@ -1286,6 +1315,7 @@ def filter_(
         model: A bundled model, a folder, or a Hugging Face id.
         server: URL of a server to ask instead. A key that it wants is read from UNSEE_API_KEY or OPENAI_API_KEY.
         served: The name that the server gives the model.
+        loading: How a model is loaded.
         least: Keep a concept named in at least this share of its pictures, without the others.
         force: Ask everything anew, and write over what another model recognises.
         json_: Print one JSON object and nothing else.
@@ -1296,9 +1326,9 @@ def filter_(
         from unsee.mmubench.concepts import folder as concepts
 
         place = root or concepts()
-        label = _label(model, server, served)
+        label = _label(model, server, served, loading)
         sieve.check(place, label, least=least, force=force)
-        respondent, _ = _respondent(model, server, served)
+        respondent, _ = _respondent(model, server, served, loading)
         found = sieve.sift(respondent, place, model=label, least=least, force=force, progress=True)
     concepts_ = found.concepts.values()
     kept = sum(each.kept for each in concepts_)
@@ -1318,32 +1348,32 @@ def filter_(
     _answer(record, "\n".join(lines), as_json=json_)
 
 
-def _label(model: str | None, server: str | None, served: str | None) -> str:
+def _label(model: str | None, server: str | None, served: str | None, loading: Loading) -> str:
     """Return what to call whoever is asked."""
     if server is None:
         if served is not None:
             raise ValueError("--served goes with --server URL; add it")
         if model is None:
             raise ValueError("--model is missing; say which model to ask, or --server URL and --served NAME")
-        return model
+        return loading.label(model)
     if model is not None:
         raise ValueError("--model and --server are two models to ask; leave one out")
+    _check_unloaded(loading)
     if served is None:
         raise ValueError(f"--served is missing; say which model of {server} to ask")
     return served
 
 
-def _respondent(model: str | None, server: str | None, served: str | None) -> tuple[Any, str]:
+def _respondent(model: str | None, server: str | None, served: str | None, loading: Loading) -> tuple[Any, str]:
     """Return whoever is to be asked, and what to call it."""
-    label = _label(model, server, served)
+    label = _label(model, server, served, loading)
     if server is not None:
         from unsee.server import Server
 
         return Server(server, label), label
+    assert model is not None
     with _working(f"loading {label}"):
-        from unsee.vlm import VLM
-
-        return VLM.load(label), label
+        return _loaded(model, loading), label
 
 
 def request_init(
