@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from unsee import bench_meta, cli, evaluation, examples, flow, hiders, plugins, separation
+from unsee import bench_meta, cli, evaluation, examples, flow, hiders, separation
 from unsee.bench_meta import Member, _Asked, _Asking
 from unsee.benchmarks import pocket
 from unsee.files import locked
@@ -77,9 +77,7 @@ def stub(monkeypatch):
     monkeypatch.setattr(flow, "forget", forget)
     monkeypatch.setattr(examples, "recognised", recognised)
     monkeypatch.setattr(hiders, "suppressed", lambda vlm, request: Kept("suppressed"))
-    monkeypatch.setattr(
-        hiders, "taught", lambda vlm, edit, *more: Kept(f"{edit.name if edit else ''} relearned")
-    )
+    monkeypatch.setattr(hiders, "taught", lambda vlm, edit, *more: Kept(f"{edit.name if edit else ''} relearned"))
     monkeypatch.setattr("unsee.edits.Edit.load", lambda folder: Kept((Path(folder) / "edit").read_text()))
     requests = [pocket.request(name) for name in WHO]
 
@@ -205,7 +203,7 @@ def test_a_model_that_does_not_say_whom_it_was_shown_is_no_use(tmp_path):
         file.unlink(missing_ok=True)
         if text:
             file.write_text(text)
-        with pytest.raises(ValueError, match='mine was never shown is not known: .*build.json does not list it under "w'):
+        with pytest.raises(ValueError, match=r"mine was never shown is not known: .*build.json does not list it"):
             bench_meta.members([folder])
     file.write_text('{"without": ["Ann"]}')
     assert bench_meta.members([folder])[0].without == ("Ann",)
@@ -254,7 +252,10 @@ def told(capsys, *arguments):
     ("arguments", "message"),
     [
         (("--most", "0"), "unsee: --most is 0; give 1 or more"),
-        (("--rescore", "--models", "pocket"), "unsee: --rescore takes the models and characters that were asked last; l"),
+        (
+            ("--rescore", "--models", "pocket"),
+            "unsee: --rescore takes the models and characters that were asked last; l",
+        ),
         (("--rescore", "--out", "nowhere"), "unsee: there is no bench of metrics in nowhere; name the folder of"),
         (("--models", "pockett"), "unsee: no model named 'pockett'; did you mean"),
         (("--models", "pocket", "--name", world.cast()[24].name), "is no bench character, whom pools differ in; give "),

@@ -62,8 +62,11 @@ def test_there_is_no_threshold_between_alike_scores():
 
 
 def test_each_concept_is_judged_by_the_threshold_of_the_others():
-    """Of x the scores are 3 (knows) and 2, of y 1 and 0: the threshold of y, 0.5, takes 2 for knowing; that of x, 2.5,
-    misses 1. One threshold for all, chosen on all of them, would be wrong once."""
+    """Of x the scores are 3 (knows) and 2, of y 1 and 0.
+
+    The threshold of y, 0.5, takes 2 for knowing; that of x, 2.5,
+    misses 1. One threshold for all, chosen on all of them, would be wrong once.
+    """
     missed, alarms = separation.errors(FOUR, [3, 0, 2, 1])
     assert (missed.value, missed.n, alarms.value, alarms.n) == (0.5, 2, 0.5, 2)
     one = FOUR[::2]

@@ -108,7 +108,7 @@ def members(places: Sequence[str | os.PathLike[str]]) -> tuple[Member, ...]:
         without = told.get("without") if isinstance(told, dict) else None
         if not isinstance(without, list) or not all(isinstance(name, str) for name in without):
             raise ValueError(
-                f"whom {place} was never shown is not known: {file} does not list it under \"without\"; `unsee pocket "
+                f'whom {place} was never shown is not known: {file} does not list it under "without"; `unsee pocket '
                 'build` writes that file, or write one such as {"without": ["Pledu Lotaim"]}'
             )
         key = source.fingerprint()
@@ -133,9 +133,9 @@ def check(pool: Sequence[Member], concepts: Sequence[str]) -> None:
 def _check_counts(knowing: int, never: int) -> None:
     if min(knowing, never) < 2:
         raise ValueError(
-            f"there are {knowing} knowing and {never} never-knowing pairs of a model and a concept, and two of each are "
-            "the least that can be compared; give more models (--models), of which some were never shown a concept and "
-            "some were, or more concepts (--name)"
+            f"there are {knowing} knowing and {never} never-knowing pairs of a model and a concept, and two of each "
+            "are the least that can be compared; give more models (--models), of which some were never shown a concept "
+            "and some were, or more concepts (--name)"
         )
 
 
@@ -154,7 +154,9 @@ def measures() -> dict[str, Measure]:
         if not _about_others(metric):
             group = getattr(metric, "GROUP", "further")
             group = "strict" if group in ("forgotten", "strict") else group
-            found |= {name: Measure(name, group, metric.BETTER, getattr(metric, "UNIT", "%")) for name in metric.measure([])}
+            found |= {
+                name: Measure(name, group, metric.BETTER, getattr(metric, "UNIT", "%")) for name in metric.measure([])
+            }
     return found | {
         LENS: Measure(LENS, "strict", "lower"),
         BACK: Measure(BACK, "strict", "lower"),
@@ -448,7 +450,7 @@ class _Asking:
         return self._questions[concept]
 
     def _subject(self, cell: _Cell, vlm: VLM, asked: _Asked) -> tuple[Edit | None, str | None]:
-        """Return the edit that makes of a model what is asked, and the substitute that it says, if it was taught one."""
+        """Return the edit that makes of a model what is asked, and the substitute that it was taught, if it was."""
         if cell.subject == ITSELF:
             return None, None
         if cell.subject == "suppressed":
@@ -566,13 +568,11 @@ def scored(folder: Path, *, anew: bool = False, progress: bool = False) -> Pool:
     return Pool(tuple(pairs), values, tuple(unnamed))
 
 
-
-
 def _there(cell: _Cell, folder: Path) -> _Cell:
     if not cell.done(folder):
         raise LookupError(
-            f"{folder} holds no answers of {cell.member.label} about {cell.concept} ({cell.subject}, {cell.condition}): "
-            "give the command that began it again, which goes on"
+            f"{folder} holds no answers of {cell.member.label} about {cell.concept} ({cell.subject}, "
+            f"{cell.condition}): give the command that began it again, which goes on"
         )
     return cell
 
@@ -601,8 +601,8 @@ class _Anchors:
         for each in self._cells:
             if _facts(each, self._folder)["probes"] != facts["probes"]:
                 raise ValueError(
-                    f"{self._folder} holds answers about {cell.concept} to different questions: the benchmark changed in "
-                    "between; name another folder (--out)"
+                    f"{self._folder} holds answers about {cell.concept} to different questions: the benchmark changed "
+                    "in between; name another folder (--out)"
                 )
         answers = _answers(cell, self._folder)
         verdicts = [Verdict.from_dict(record) for record in _read_lines(cell.inside(self._folder) / "judged.jsonl")]

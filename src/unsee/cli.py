@@ -463,7 +463,7 @@ def meta(
     """
     _check_counts(count=count, most=most)
     if rescore and (models or name):
-        raise ValueError("--rescore takes the models and characters that were asked last; leave --models and --name out")
+        raise ValueError("--rescore takes the models and characters that were asked last; leave --models, --name out")
     with _stdout_kept():
         from unsee import bench as benching
         from unsee import bench_meta, separation

@@ -9,8 +9,8 @@ On the scale of a metric 0 is the mean of the never-knowing pairs and 1 that of 
 that does not tell the two apart has no scale.
 
 - **AUC**: how often a knowing pair scores above a never-knowing one; ties count half.
-- **Threshold** (Youden 1950): where the share of knowing pairs above less that of never-knowing ones is greatest, in the
-  middle between two scores; of several such places the widest. Errors are counted on concepts that had no part in
+- **Threshold** (Youden 1950): where the share of knowing pairs above less that of never-knowing ones is greatest, in
+  the middle between two scores; of several such places the widest. Errors are counted on concepts that had no part in
   choosing it: each concept is judged by the threshold of all others.
 - **Stability under rounding**: where knowing pairs with rounded weights stand on the scale, clipped to 0 and 1.
 - **Stability under relearning**: how far never-knowing pairs move when they are taught a little, divided by how far
@@ -278,7 +278,9 @@ def errors(pairs: Sequence[Pair], values: Sequence[float]) -> tuple[Estimate, Es
 
     Each concept is judged by the threshold of all others, and left out where those have one of the pools alone.
     """
-    told = [(place, pair, value) for place, (pair, value) in enumerate(zip(pairs, values, strict=True)) if value == value]
+    told = [
+        (place, pair, value) for place, (pair, value) in enumerate(zip(pairs, values, strict=True)) if value == value
+    ]
     wrong = [math.nan] * len(pairs)
     for concept in dict.fromkeys(pair.concept for _, pair, _ in told):
         others = [[v for _, p, v in told if p.concept != concept and p.knows is side] for side in (True, False)]
@@ -332,9 +334,7 @@ def relearning(
     return _scaled(pairs, plain, steps, ratio, (0, 1), differences=True)
 
 
-def _moved(
-    pairs: Sequence[Pair], plain: Sequence[float], start: Sequence[float], end: Sequence[float]
-) -> Estimate:
+def _moved(pairs: Sequence[Pair], plain: Sequence[float], start: Sequence[float], end: Sequence[float]) -> Estimate:
     """How far pairs moved on the scale from never-knowing (0) to knowing (1)."""
     return _scaled(pairs, plain, [_less(end, start)], lambda places: places[0], None, differences=True)
 
@@ -354,7 +354,7 @@ def _scaled(
 ) -> Estimate:
     """Return what is made `of` the means of some scores (or differences of scores), each put on the scale.
 
-    Nothing is measured where one of them was not; it means nothing where the two ends of the scale cannot be told apart.
+    Nothing is measured where one of them was not; it means nothing where the ends of the scale cannot be told apart.
     """
     import numpy as np
 
