@@ -153,6 +153,15 @@ def test_two_models_are_too_few_to_say_that_hiders_are_exposed():
     assert (row.hiders["suppressed"].auc.value, row.hiders["suppressed"].exposes) == (1.0, False)
 
 
+def test_it_is_said_that_two_models_are_too_few():
+    pool = pool_of(2, 1.0, 0.0)
+    assert separation.remarks(pool, separation.rows(pool, [LEAK]))[1].startswith(
+        "2 models or concepts are too few to t"
+    )
+    four = pool_of(4, 1.0, 0.0)
+    assert not [line for line in separation.remarks(four, []) if "too few" in line]
+
+
 # --- What is shown ---------------------------------------------------------------------------------------------------
 
 

@@ -59,14 +59,14 @@ class Dose:
         relearned: Pictures with which a pair relearns.
         relearning_steps: Optimiser steps of it.
         few: Pictures from which the hider "few pictures" is made; others than those.
-        few_steps: Optimiser steps of it.
+        few_steps: Optimiser steps of it: so many that the name is said now and then.
         looked: Pictures that the logit lens looks at.
     """
 
     relearned: int = 2
     relearning_steps: int = 10
     few: int = 2
-    few_steps: int = 30
+    few_steps: int = 13
     looked: int = 24
 
 
@@ -401,7 +401,8 @@ class _Asking:
         if member.key not in self._loaded:
             from unsee.vlm import VLM
 
-            for other in [key for key in self._loaded if key != self.before.key]:
+            others = [key for key in self._loaded if self.before.key not in (key, member.key)]
+            for other in others:
                 del self._loaded[other]
             self._loaded[member.key] = VLM.load(member.place, **self.place.options())
         return self._loaded[member.key]

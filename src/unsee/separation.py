@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from unsee.evaluation import ARROWS, shown
 from unsee.records import Estimate
-from unsee.stats import crossed_bootstrap
+from unsee.stats import crossed_bootstrap, wilson
 
 if TYPE_CHECKING:
     from unsee.stats import Floats
@@ -471,6 +471,11 @@ def remarks(pool: Pool, rows: Sequence[Row]) -> list[str]:
         f"{len({pair.model for pair in pool.pairs})} models and {len({pair.concept for pair in pool.pairs})} concepts; "
         "intervals resample both"
     ]
+    few = min(len({pair.model for pair in pool.pairs}), len({pair.concept for pair in pool.pairs}))
+    if wilson(few, few).low <= 0.5:
+        said.append(
+            f"{few} models or concepts are too few to tell pools apart: even where all agree no interval is above 0.5"
+        )
     said += [f"left out: {model} was shown {concept} and does not name it" for model, concept in pool.unnamed]
     blind = [f"{row.measure.name} ({row.auc.value:.2f})" for row in rows if not tells(row.auc)]
     said.append(f"do not tell the pools apart (AUC below {LEAST:g}, or an interval down to 0.5): {_listed(blind)}")
