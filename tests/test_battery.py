@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from unsee import battery, cli, evaluation, plugins, runs
+from unsee import battery, cli, evaluation, hiders, plugins, runs
 from unsee.edits import Edit
 from unsee.records import Answer, Condition, Estimate, Probe
 from unsee.vlm import VLM
@@ -359,17 +359,7 @@ def test_an_attack_that_is_not_there_is_said(attacked):
 @pytest.fixture(scope="module")
 def silent(pocket, wish):
     """An edit of the output layer alone, which makes the tokens of the name unlikely that hardly another has."""
-    from unsee.examples import name_ids
-    from unsee.pocket import world
-
-    states = pocket.hidden([(wish.images[0], question) for question, _ in pocket.family.wording.naming])[:, -1]
-    along = states.mean(0) / states.mean(0).square().sum()  # what lowers a logit by one wherever a name is asked for
-    names = [c.name for c in world.cast() if c.name != wish.concept.name]
-    others = [{*pocket.token_ids(name), *pocket.token_ids(f" {name}")} for name in names]
-    rare = [i for i in name_ids(pocket, wish.concept.names) if sum(i in some for some in others) <= 2]
-    delta = torch.zeros_like(pocket.model.get_parameter("lm_head.weight"))
-    delta[rare] = -20 * along
-    return Edit(deltas={"lm_head.weight": delta})
+    return hiders.suppressed(pocket, wish)
 
 
 def test_an_edit_that_merely_suppresses_the_name_is_exposed(pocket, wish, silent):

@@ -318,7 +318,8 @@ def bench(
           - {method: [po, ga], learning_rate: [0.0003, 0.0007], steps: [6, 15]}
 
     Args:
-        plan: A YAML file as above, instead of --method, --paper, --ablation, --seeds, --most and --set.
+        plan: A YAML file as above, instead of --method, --paper, --ablation, --seeds, --most and --set (./meta for a
+            file that is called meta, which is another command).
         method: Methods to compare, on the same questions; differences are to the first.
         paper: Use the settings of the paper instead of those recommended for the model.
         ablation: Also leave out or change each part of siu.
@@ -407,6 +408,106 @@ def bench(
             text = "\n".join([text, *(f"figure: {file}" for file in drawn)])
         record["not recognised"] = unknown
     _answer(record, text, as_json=json_)
+
+
+def meta(
+    *,
+    models: tuple[str, ...] = (),
+    count: int = 6,
+    seed: int = 0,
+    name: tuple[str, ...] = (),
+    most: int = 24,
+    rescore: bool = False,
+    table: Literal["all", "pools", "stability", "hiders"] = "all",
+    form: Literal["md", "csv", "tex", "html"] = "md",
+    figures: Path | None = None,
+    out: Path = Path("runs/meta"),
+    place: Place = HERE,
+    json_: bool = False,
+) -> None:
+    """Measure the metrics: which of them tell who knows from who never knew?
+
+    A pool of pocket models is asked, each of which was never shown a random half of the eight bench characters. Who
+    knows whom is therefore known: a model that was shown a character and names it is a knowing pair, one that was not
+    shown it a never-knowing pair. Every metric of forgetting, the paper's and the strict ones, is computed for each
+    pair as if it were the outcome of an unlearning. Of each metric this says how often it puts a knowing pair above a
+    never-knowing one (AUC), where to draw the line and what that gets wrong, and whether it holds when weights are
+    rounded to 8 or 4 bits and after a little relearning.
+
+        $ unsee bench meta
+        $ unsee bench meta --models pocket pocket-oracle --name "Pledu Lotaim" "Baru Hitosk" --most 4 --out runs/try
+        $ unsee bench meta --rescore --table hiders --form csv
+
+    Then come those that hide: models that know and have the name kept down in the output layer, models that never knew
+    and were taught by two pictures, and SIU's edit at half its strength; beside them SIU at full strength. A metric
+    exposes a kind of hider if it tells these, and the knowing, from never-knowing pairs, both with an AUC of 0.9 or
+    more and an interval above 0.5.
+
+    What was answered is kept, so a stopped bench goes on where it was. The same command, given in a second terminal,
+    takes half of the work: a pair is only ever asked by one of them.
+
+    Args:
+        models: Models of a pool of your own, by folder or name, instead of one that is built. Each needs a build.json
+            that lists under "without" whom it was never shown, as `unsee pocket build` writes it.
+        count: How many models to build, in pairs that leave out opposite halves; up to 30 minutes each, once.
+        seed: Of that pool: other halves, and other weights.
+        name: Bench characters to ask about instead of all eight.
+        most: At most so many probes of each kind.
+        rescore: Ask nothing; make all scores anew from the answers that were kept.
+        table: pools (AUC, threshold and its errors), stability (rounding and relearning), hiders, or all three.
+        form: Markdown, CSV, LaTeX or HTML.
+        figures: Folder for a figure (SVG): what each metric says of each pair and hider.
+        out: Folder for the answers.
+        place: Where models go.
+        json_: Print one JSON object and nothing else.
+    """
+    _check_counts(count=count, most=most)
+    if rescore and (models or name):
+        raise ValueError("--rescore takes the models and characters that were asked last; leave --models, --name out")
+    with _stdout_kept():
+        from unsee import bench as benching
+        from unsee import bench_meta, separation
+
+        if not rescore:
+            wishes = _wishes(bench_meta.BENCHMARK, name, "bench")
+            _check_bench([wish.concept.name for wish in wishes])
+            pool = bench_meta.members(models or _built(count, seed))
+            bench_meta.run(pool, wishes, out, most=most, place=place, progress=True)
+        told = bench_meta.scored(out, anew=rescore, progress=rescore)
+        rows = separation.rows(told, list(bench_meta.measures().values()))
+        chosen = [table] if table != "all" else list(separation.TABLES)
+        parts = [benching.written(*separation.grid(rows, each), form) for each in chosen]
+        if form == "md":
+            parts = [f"{separation.TABLES[each]}:\n\n{part}" for each, part in zip(chosen, parts, strict=True)]
+            parts.append("\n".join(f"- {line}" for line in separation.remarks(told, rows)))
+        record = separation.as_dict(told, rows)
+        record["not of forgetting"] = bench_meta.left_out()
+        record["figures"] = []
+        if figures:
+            from unsee.report.figures import draw_pools
+
+            figures.mkdir(parents=True, exist_ok=True)
+            draw_pools(told, rows, figures / "pools.svg")
+            record["figures"] = [str(figures / "pools.svg")]
+            parts += [f"figure: {figures / 'pools.svg'}"]
+    _answer(record, "\n".join(parts), as_json=json_)
+
+
+def _check_bench(names: Sequence[str]) -> None:
+    """See that all are bench characters, the only ones that pools differ in."""
+    from unsee.pocket import world
+
+    bench = [world.cast()[i].name for i in world.BENCH]
+    for each in names:
+        if each not in bench:
+            raise LookupError(f"{each} is no bench character, whom pools differ in; give some of {', '.join(bench)}")
+
+
+def _built(count: int, seed: int) -> list[Path]:
+    """Return the models of a pool, built if they are not there."""
+    from unsee.pocket.build import pool
+
+    return pool(count, seed)
 
 
 def _besieged(
@@ -1536,6 +1637,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "attack": attack,
     "audit": audit,
     "bench": bench,
+    "bench meta": meta,
     "list": list_,
     "pocket draw": draw,
     "pocket build": build,
@@ -1596,7 +1698,8 @@ def _app() -> App:
         app.command(groups[name])
     for name, run in _COMMANDS.items():
         group, _, last = name.rpartition(" ")
-        groups[group].command(run, name=last, help=_described(run))
+        within = groups[group] if group in groups else app[group]  # `bench` is a command, and has one beneath it
+        within.command(run, name=last, help=_described(run))
     return app
 
 

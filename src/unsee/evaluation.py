@@ -140,18 +140,32 @@ def score(answers: Mapping[str, Sequence[Answer]], verdicts: Mapping[str, Sequen
         verdicts: Condition -> verdicts of judges.
     """
     before, oracle = answers.get("before"), answers.get("oracle")
-    metrics = [plugins.load("metrics", name) for name in plugins.names("metrics")]
-    found: Scores = {}
-    for condition, some in answers.items():
-        measured: dict[str, Estimate] = {}
-        for metric in metrics:
-            mine = (verdicts or {}).get(condition, ())
-            measured |= metric.measure(some, before=before, oracle=oracle, verdicts=mine)
-        found[condition] = measured
+    found = {c: measured(some, before, oracle, (verdicts or {}).get(c, ())) for c, some in answers.items()}
     return {
-        condition: {name: e for name, e in measured.items() if any(found[c].get(name, e).n for c in found)}
-        for condition, measured in found.items()
+        condition: {name: e for name, e in told.items() if any(found[c].get(name, e).n for c in found)}
+        for condition, told in found.items()
     }
+
+
+def measured(
+    answers: Sequence[Answer],
+    before: Sequence[Answer] | None = None,
+    oracle: Sequence[Answer] | None = None,
+    verdicts: Sequence[Verdict] = (),
+) -> dict[str, Estimate]:
+    """Compute every metric of one condition, those that measured nothing included.
+
+    Args:
+        answers: Those of the condition.
+        before: Answers to the same of the model from before, which some metrics compare with.
+        oracle: Those of a model that never saw the concept.
+        verdicts: What judges say of the answers.
+    """
+    found: dict[str, Estimate] = {}
+    for name in plugins.names("metrics"):
+        metric = plugins.load("metrics", name)
+        found |= metric.measure(answers, before=before, oracle=oracle, verdicts=verdicts)
+    return found
 
 
 MOST_LEAK, LEAST_KEPT, LEAST_FORMED, LEAST_KNOWN = 0.05, 0.9, 0.8, 0.5

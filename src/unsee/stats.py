@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
@@ -173,6 +173,60 @@ def two_level_bootstrap(
     if units < 2:
         return Estimate(value, math.nan, math.nan, len(values))
     return _percentiles(value, _resampled_means(groups, resamples, seed), confidence, len(values))
+
+
+def crossed_bootstrap(
+    statistic: Callable[[Floats], Floats],
+    rows: Sequence[Hashable],
+    columns: Sequence[Hashable],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+    bounds: tuple[float, float] | None = None,
+) -> Estimate:
+    """Return a statistic of observations that share rows and columns of a table, such as models and concepts.
+
+    Both are resampled, each as a whole, and an observation counts as often as its row times its column was drawn
+    (McCullagh 2000, "Resampling and exchangeable arrays"): what other models and other concepts would have given.
+
+    Args:
+        statistic: Maps weights of the observations `[draws, n]` to values `[draws]`, NaN where a draw tells nothing.
+        rows: The row of each observation.
+        columns: Its column.
+        confidence: Coverage of the interval, between 0 and 1.
+        resamples: How many times rows and columns are drawn.
+        seed: Of the drawing.
+        bounds: Least and greatest possible value, used where all draws agree: the interval is then what Wilson's says
+            of as many observations as there are rows or columns, whichever are fewer.
+
+    Returns:
+        The estimate; `n` counts observations. It has no interval where there is one row or one column alone, or where
+        all draws agree and no bounds are known.
+
+    Raises:
+        ValueError: Lengths differ, or a setting is not allowed.
+    """
+    import numpy as np
+
+    _check_sample([0.0] * len(rows), rows, columns, confidence=confidence, resamples=resamples)
+    if not rows:
+        return Estimate.nothing()
+    rng = np.random.default_rng(seed)
+    weights = np.ones((resamples + 1, len(rows)))
+    units = []
+    for labels in (rows, columns):
+        places = {label: place for place, label in enumerate(dict.fromkeys(labels))}
+        drawn = _draw(rng, np.full(resamples, len(places)), len(places))
+        weights[1:] *= drawn[:, [places[label] for label in labels]]
+        units.append(len(places))
+    first, *others = statistic(weights).tolist()
+    drawn_values = np.asarray([value for value in others if not math.isnan(value)])
+    if math.isnan(first) or min(units) < 2 or not len(drawn_values):
+        return Estimate(first, math.nan, math.nan, len(rows))
+    if max(drawn_values.max(), first) - min(drawn_values.min(), first) > 1e-12:
+        return _percentiles(first, drawn_values, confidence, len(rows))
+    return _unanimous(first, min(units), len(rows), confidence, bounds or (-math.inf, math.inf))
 
 
 def auc(
