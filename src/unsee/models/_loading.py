@@ -110,9 +110,9 @@ def quantisation(name: str, bare: nn.Module, kind: str | None, dtype: torch.dtyp
 def keep_layout(model: nn.Module) -> None:
     """Have bitsandbytes leave 4-bit weights on the CPU as they were stored, whatever the CPU is.
 
-    Where it finds AVX-512 with bfloat16, it puts the weights into another order in place at the first question, takes
-    only sizes that 32 divides, and computes in bfloat16. The same model would then answer otherwise on another
-    machine, and could not be trained after it was asked.
+    Where it finds AVX-512 with bfloat16, it puts the weights into another order in place at the first question, rounds
+    their scales to bfloat16, computes in that, and takes only sizes that 32 divides. The same model would then answer
+    otherwise on another machine.
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
