@@ -93,6 +93,8 @@ def test_other_libraries_do_not_warn_of_parts_that_nobody_asked_for(name, capsys
 
 
 def test_list_as_json_is_one_object(capsys):
+    _, out, _ = run(capsys, "list", "methods")
+    assert "\nga            Gradient ascent: make the model's own answers" in out
     code, out, err = run(capsys, "list", "--json")
     assert (code, err) == (0, "")
     assert set(json.loads(out)) == {"methods", "metrics", "benchmarks", "attacks", "audits", "models"}

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import types
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -80,3 +81,16 @@ def test_a_public_name_loads_on_first_use():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "not measured"
     assert "module 'unsee' has no attribute 'nonsense'; it offers VLM" in done.stderr
+
+
+def test_what_a_plug_in_is_stands_in_its_first_line(monkeypatch):
+    before = set(sys.modules)
+    assert plugins.about("attacks", "relearn").startswith("Relearning: a few pictures of the concept")
+    assert all(plugins.about(kind, name).endswith((".", "?")) for kind in plugins.KINDS for name in plugins.names(kind))
+    assert set(sys.modules) == before, "nothing of this package is imported for it"
+    mine = types.SimpleNamespace(__doc__="Mine: it does.\n\nMore.", Config=1, NEEDS=(), unlearn=1)
+    point = types.SimpleNamespace(name="mine", value="mine:plugin", load=lambda: mine)
+    monkeypatch.setattr(plugins, "_entry_points", lambda kind: (point,))
+    assert plugins.about("methods", "mine") == "Mine: it does."
+    with pytest.raises(LookupError, match="did you mean 'relearn'"):
+        plugins.about("attacks", "relern")

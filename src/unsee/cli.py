@@ -56,12 +56,14 @@ def list_(kind: str | None = None, *, json_: bool = False) -> None:
     A name in it is what an option such as --method or --benchmark of `unsee forget` takes.
 
     Args:
-        kind: Only this kind: methods, metrics, benchmarks, attacks, audits or models.
+        kind: Only this kind, and what each is: methods, metrics, benchmarks, attacks, audits or models.
         json_: Print one JSON object and nothing else.
     """
     found = {each: plugins.names(each) for each in ([kind] if kind else plugins.KINDS)}
-    width = max(map(len, found))
-    lines = [f"{each:<{width}}  {', '.join(names) or '-'}" for each, names in found.items()]
+    told = {each: plugins.about(kind, each) for each in found[kind]} if kind else {}
+    told = told or {each: ", ".join(names) or "-" for each, names in found.items()}
+    width = max(map(len, told))
+    lines = [f"{each:<{width}}  {text}".rstrip() for each, text in told.items()]
     _answer(found, "\n".join(lines), as_json=json_)
 
 

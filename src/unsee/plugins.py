@@ -6,7 +6,9 @@ cannot be taken over from outside, and two packages that offer one name are an e
 
 from __future__ import annotations
 
+import ast
 import difflib
+import inspect
 import pkgutil
 from collections.abc import Iterable
 from functools import cache
@@ -67,6 +69,21 @@ def load(kind: str, name: str) -> Any:
     if points:
         return _checked(kind, name, points[0].load())
     raise LookupError(f"no {_noun(kind)} named {name!r}; {near_miss(name, names(kind))}")
+
+
+def about(kind: str, name: str) -> str:
+    """Return what a plug-in is, in one line: the first of its docstring. Those of this package are not imported.
+
+    Raises:
+        LookupError: There is no such kind or name.
+        TypeError: As `load`.
+    """
+    _check_kind(kind)
+    if name in _built_in(kind):
+        told = ast.get_docstring(ast.parse((_ROOT / kind / f"{name}.py").read_text(encoding="utf-8")))
+    else:
+        told = inspect.getdoc(load(kind, name))
+    return (told or "").partition("\n")[0]
 
 
 def near_miss(word: str, known: Iterable[str]) -> str:

@@ -24,8 +24,12 @@ def certain(value, n=50):
 def scores(**changed):
     """Scores of a run that is within all bounds, but for what is changed after."""
     kept = ("others", "is this D? yes", "own pictures", "its facts", "others' facts")
-    before = {"leak: all open questions": certain(1.0), **{f"kept: {kind}": certain(1.0) for kind in kept}}
-    after = before | {"leak: all open questions": certain(0.0)}
+    before = {
+        "leak: all open questions": certain(1.0),
+        "leak: claimed": certain(1.0),
+        **{f"kept: {kind}": certain(1.0) for kind in kept},
+    }
+    after = before | {"leak: all open questions": certain(0.0), "leak: claimed": certain(0.0)}
     return {"before": before, "after": after | {name.replace("_", ": "): e for name, e in changed.items()}}
 
 
@@ -47,14 +51,25 @@ def test_the_verdict_is_good_only_where_nothing_speaks_against_it():
 
 
 def test_the_verdict_says_what_speaks_against_it():
-    told = evidence.overall(NAME, scores(kept_others=certain(0.95)), [])
-    assert (told["good"], told["against"]) == (None, ["It names others in 95.0 % of their pictures."])
+    told = evidence.overall(NAME, scores(leak_claimed=certain(0.2)), [])
+    assert (told["good"], told["against"]) == (
+        None,
+        [f"Asked \u201cis this {NAME}?\u201d it says yes to 20.0 % of new pictures."],
+    )
     told = evidence.overall(NAME, scores(kept_others=certain(0.5)), [])
     assert (told["good"], told["against"]) == (False, ["'kept: others' fell from 100.0% to 50.0%"])
     assert told["text"] == f"Forgetting {NAME} falls short of this project's bounds."
     told = evidence.overall(NAME, scores(kept_others=Estimate.nothing()), [])
     assert (told["good"], told["against"]) == (None, ["'kept: others' is not measured"])
     assert evidence.overall(NAME, {}, []) is None
+
+
+@pytest.mark.parametrize(("value", "good"), [(0.91, True), (0.89, False)])
+def test_single_sentences_have_the_bounds_of_the_whole_verdict(value, good):
+    found = evidence.verdicts(NAME, scores(kept_others=certain(value)))
+    assert next(v["good"] for v in found if v["text"].startswith("It names others")) is good
+    whole = evidence.overall(NAME, scores(kept_others=certain(value)), [])
+    assert (whole["good"] is True) is good
 
 
 def test_sentences_carry_their_numbers():

@@ -198,6 +198,7 @@ def test_a_full_page_is_whole_and_asks_for_nothing():
         "The edit took 5.2 seconds with the method siu. Date: 2026-11-21. Random seed: 0.",
         "unsee undo runs/pledu-lotaim",
         "scale: comes back (x0.25)",
+        "The edit at other strengths than it was trained at",
         "after -75.0 [-100, 100]",
         "unsee audit runs/pledu-lotaim",
         "name: pocket-siu",

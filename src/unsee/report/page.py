@@ -15,6 +15,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from unsee import plugins
 from unsee.report.charts import Chart, Interval, chart
 
 GROUPS = {
@@ -379,7 +380,17 @@ def _attack(attack: Mapping[str, Any]) -> dict[str, Any]:
         for each in attack["conditions"]
     ]  # fmt: skip
     heads = dict(zip(series, styles, strict=True))
-    return {"name": attack["name"], "verdict": attack["verdict"], "good": attack["good"], "rows": rows, "series": heads}
+    told = {key: attack[key] for key in ("name", "verdict", "good")}
+    return {**told, "what": _what(attack["name"]), "rows": rows, "series": heads}
+
+
+def _what(attack: str) -> str:
+    """Return what an attack does, as the first line of its file says; nothing of one that is not installed here."""
+    if attack not in plugins.names("attacks"):
+        return ""
+    line = plugins.about("attacks", attack)
+    what = line.partition(": ")[2] or line
+    return what[:1].upper() + what[1:]
 
 
 def _audit(audit: Mapping[str, Any]) -> dict[str, Any]:
