@@ -133,13 +133,14 @@ def test_runs_are_pooled_and_concepts_resampled():
     assert one.recovery["after"].low > 0.8
 
 
-def outcome(after, low=None, oracle=0.0, valid=True, name="c", leaks=0.0, names=1.0, control=""):
+def outcome(after, low=None, oracle=0.0, valid=True, name="c", leaks=0.0, names=1.0, control="", kept=0.0):
     low = after if low is None else low
     told = {"after": Estimate(after, low, 1.0, 9), "oracle": Estimate(oracle, 0.0, 1.0, 9)}
     beyond = {"oracle": Estimate(after - oracle, low - oracle, 1.0, 9)}
     clean = {"after": Estimate(leaks, 0.0, 1.0, 9)}
     others = {"before": Estimate(1.0, 0.0, 1.0, 9), "after": Estimate(names, 0.0, 1.0, 9)}
-    return battery.Outcome("a", name, 1.0, clean, {}, told, beyond, {}, others, {}, valid, control)
+    retained = {"after": Estimate(kept, kept - 0.1, kept + 0.1, 9)}
+    return battery.Outcome("a", name, 1.0, clean, {}, told, beyond, {}, others, retained, valid, control)
 
 
 @pytest.mark.parametrize(
@@ -155,6 +156,10 @@ def outcome(after, low=None, oracle=0.0, valid=True, name="c", leaks=0.0, names=
         ([outcome(0.5, valid=False), outcome(0.0)], "resists"),
         ([outcome(0.5, valid=None)], "comes back (c)"),
         ([outcome(0.5, low=-0.1), outcome(0.4, low=0.3, name="sure")], "comes back (sure)"),
+        ([outcome(0.0, valid=None, kept=-0.3, name="few"), outcome(0.0, valid=None, kept=-0.9)], "loses others (c)"),
+        ([outcome(0.5, valid=None, kept=-0.9)], "comes back (c)"),
+        ([outcome(0.0, valid=None, kept=-0.19)], "resists"),
+        ([outcome(0.0, valid=True, kept=-0.9)], "resists"),
         ([outcome(0.0, leaks=1.0)], "leaks without it (100%)"),
         ([outcome(0.0, names=0.1)], "broken: names 10% of the others"),
         ([outcome(0.0, control="k"), outcome(0.9, name="k")], "resists"),

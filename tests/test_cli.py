@@ -81,7 +81,7 @@ def test_the_help_names_every_setting_and_method(capsys):
     assert set(plugins.names("methods")) <= words
 
 
-@pytest.mark.parametrize("name", ["torchao", "torch.utils._pytree"])
+@pytest.mark.parametrize("name", ["torchao", "torch.utils._pytree", "bitsandbytes.backends.cpu.ops"])
 def test_other_libraries_do_not_warn_of_parts_that_nobody_asked_for(name, capsys, caplog):
     """Their errors are shown, and so are our own warnings."""
     run(capsys, "list")
@@ -118,6 +118,7 @@ def test_list_as_json_is_one_object(capsys):
             ("pocket", "build", "mine", "--without", "Nobody"),
             "unsee: no character of the pocket world is called 'Nobody'",
         ),
+        (("pocket", "build", "mine", "--base", "pokket"), "unsee: 'pokket' is no pocket model"),
         (("ask", "none"), "unsee: QUESTION is missing; write `unsee ask IMAGE QUESTION`\n"),
         (("merge", "runs/kip"), "unsee: --out has no value; `unsee merge --help` shows what there is"),
         (("pocket", "drw"), "`unsee pocket --help` shows what there is"),
@@ -475,14 +476,26 @@ _OPTIONS = ("--device", "cpu", "--dtype", "bfloat16", "--quantise", "nf4", "--re
 @pytest.mark.parametrize(
     ("command", "training"),
     [
-        (("ask", "none", "Who?"), None),
-        (("forget", "Kip Rossi", "--image", "photo.png", "--set", "rank=8", "batch=2"), {"rank": 8, "batch": 2}),
-        (("forget", "Kip Rossi", "--image", "photo.png"), {"rank": None, "batch": None}),
-        (("bench", "--set", "rank=8"), {"rank": 8, "batch": None}),
+        (("ask", "none", "Who?", "--model"), None),
+        (
+            ("forget", "Kip Rossi", "--image", "photo.png", "--set", "rank=8", "batch=2", "--model"),
+            {"rank": 8, "batch": 2},
+        ),
+        (("forget", "Kip Rossi", "--image", "photo.png", "--model"), {"rank": None, "batch": None}),
+        (("bench", "--set", "rank=8", "--model"), {"rank": 8, "batch": None}),
+        (("request", "init", "Kip Rossi", "--image", "photo.png", "--model"), None),
+        (("judge", "runs/kip", "--judge"), None),
+        (("mmubench", "init", "them/KipRossi", "--model"), None),
+        (("mmubench", "filter", "known", "--model"), None),
     ],
 )
 def test_the_options_of_loading_reach_the_model(capsys, place, asked_for, command, training):
-    code, _, err = run(capsys, *command, "--model", "me/big", *_OPTIONS)
+    for folder in (place / "them" / "KipRossi", place / "known" / "KipRossi"):
+        folder.mkdir(parents=True)
+        for colour in ("navy", "pink"):
+            Image.new("RGB", (8, 8), colour).save(folder / f"{colour}.png")
+    (folder / "card.yaml").write_text("name: Kip Rossi")
+    code, _, err = run(capsys, *command, "me/big", *_OPTIONS)
     assert (code, err) == (2, "unsee: enough\n")
     say = asked_for.pop("say")
     assert asked_for == {
@@ -497,7 +510,7 @@ def test_the_options_of_loading_reach_the_model(capsys, place, asked_for, comman
     }
     say("it takes 3 GB")
     assert capsys.readouterr() == ("", "unsee: it takes 3 GB\n"), "not on stdout, which --json has for itself"
-    run(capsys, *command, "--model", "me/big", "--trust-remote-code")
+    run(capsys, *command, "me/big", "--trust-remote-code")
     assert asked_for["trust_remote_code"] is True
     assert asked_for["dtype"] is asked_for["quantise"] is asked_for["device"] is asked_for["revision"] is None
 
@@ -512,6 +525,20 @@ def test_the_options_of_loading_reach_the_model(capsys, place, asked_for, comman
 def test_what_cannot_be_loaded_like_that(capsys, wrong, said):
     code, _, err = run(capsys, "ask", "none", "Who?", *wrong)
     assert code == 2 and said in err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("judge", "runs/kip"),
+        ("judge", "runs/kip", "--judge", "http://x/v1", "--judge-model", "m"),
+        ("mmubench", "filter", "--server", "http://x/v1", "--served", "m"),
+    ],
+)
+def test_where_no_model_is_loaded_nothing_says_how(capsys, place, asked_for, command):
+    said = "unsee: --quantise is about a model that is loaded here, and none is; leave it out\n"
+    assert run(capsys, *command, "--quantise", "nf4") == (2, "", said)
+    assert not asked_for
 
 
 @pytest.mark.parametrize("command", ["attack", "audit", "merge", "undo"])

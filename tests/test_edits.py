@@ -203,6 +203,11 @@ def test_added_edits_act_together(tiny, loud_edit, delta_edit, untouched):
         assert_close(_logits(tiny), attached, rtol=1e-4, atol=1e-4)
 
 
+def test_an_edit_goes_onto_the_one_that_it_was_made_from(delta_edit):
+    assert delta_edit.onto(None) is delta_edit
+    assert_close(delta_edit.onto(delta_edit.scaled(3)).deltas[WEIGHT], 4 * delta_edit.deltas[WEIGHT])
+
+
 def test_saved_and_loaded(tiny, loud_edit, delta_edit, tmp_path, untouched):
     edit = loud_edit + delta_edit
     with tiny.using(edit):

@@ -199,6 +199,15 @@ def test_a_served_judge_has_a_name(run, capsys, arguments):
     assert "--judge URL and --judge-model NAME go together" in capsys.readouterr().err
 
 
+def test_a_judge_in_fewer_bits_is_another_judge(run, capsys, monkeypatch):
+    monkeypatch.setattr("unsee.vlm.VLM.load", lambda name, **_: Judge("5"))
+    for options in ((), ("--quantise", "nf4")):
+        cli.main(["judge", str(run.folder), "--judge", "m", *options])
+        assert "3 asked, 3 answers known before or alike" in capsys.readouterr().out
+    verdicts = flow.verdicts_in(runs.read(run.folder), flow.JUDGED)
+    assert {v.judge for some in verdicts.values() for v in some} == {"m (nf4)"}
+
+
 def test_all_of_it_as_json(run, capsys):
     cli.main(["judge", str(run.folder), "--json"])
     told = json.loads(capsys.readouterr().out)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from scripted import Scripted
-from unsee import cli, flow, keeping
+from unsee import battery, cli, flow, keeping
 from unsee.judge import names_in
 from unsee.methods import siu
 from unsee.metrics import kept as metric
@@ -162,6 +162,57 @@ def test_a_run_with_pictures_to_keep(folder, tmp_path, monkeypatch, pocket, wish
     picture(9).save(place / "Kip" / "3.png")
     with pytest.raises(FileExistsError):
         run(keep=place)
+
+
+class Served:
+    """Stands in for a server: says the same to everybody."""
+
+    def __init__(self, *_):
+        self.name = "m at u"
+
+    def answer(self, probes, *, progress=False, keep):
+        return [Answer(probe, "This is Kip.") for probe in probes]
+
+
+@pytest.fixture
+def kept_run(folder, tmp_path, monkeypatch, pocket, wish):
+    """A run that was made with pictures to keep, and their folder."""
+    place = folder("Kip/1.png", "Kip/2.png")
+    monkeypatch.setattr(siu, "unlearn", lambda *_, **__: pocket.new_edit(rank=2))
+    monkeypatch.setattr(siu, "prepare", lambda vlm, requests, config: requests)
+    monkeypatch.setattr("unsee.examples.recognised", lambda *_: [("Who?", "It.", True)])
+    asked = {"benchmark": "own", "most": 1, "oracle": "none", "keep_picture": True}
+    flow.forget(pocket, wish, out=tmp_path / "run", keep=place, **asked)
+    return tmp_path / "run", place
+
+
+def test_a_served_model_is_asked_about_the_same_pictures(kept_run, picture):
+    run, place = kept_run
+    assert flow.ask_served(run, Served(), keep=place)["served"]["kept: others"].n == 1
+    served, after = ([json.loads(line)["probe"]["id"] for line in (run / f"answers/{name}.jsonl").open()]
+                     for name in ("served", "after"))  # fmt: skip
+    assert served == after
+    assert flow.ask_served(run, Served())["served"]["kept: others"].n == 0
+    picture(9).save(place / "Kip" / "3.png")
+    with pytest.raises(ValueError, match=r"that the run was made with \(keep/Kip/3\.png for one\); name"):
+        flow.ask_served(run, Served(), keep=place)
+    with pytest.raises(ValueError, match="the run was made without pictures to keep; leave --keep out"):
+        keeping.again(place, FORGET, {})
+
+
+def test_what_is_not_asked_about_pictures_to_keep_is_said(kept_run, monkeypatch, capsys):
+    run, place = kept_run
+    monkeypatch.setattr("unsee.server.Server", Served)
+    served = ["score", str(run), "--server", "http://localhost:1/v1", "--served", "m"]
+    for options, said in (([], True), (["--keep", str(place)], False)):
+        cli.main([*served, *options])
+        assert ("unsee: not asked about the pictures to keep; --keep FOLDER names" in capsys.readouterr().err) == said
+    with pytest.raises(SystemExit):
+        cli.main(["score", str(run), "--keep", str(place)])
+    assert "--served, --image and --keep go with --server URL; add it" in capsys.readouterr().err
+    monkeypatch.setattr(battery, "attack", lambda *_, **__: battery.summed([], {}))
+    cli.main(["attack", str(run)])
+    assert "unsee: not asked about the pictures to keep: others of the same were trained" in capsys.readouterr().err
 
 
 def test_keep_on_the_command_line(folder, tmp_path, monkeypatch, capsys):

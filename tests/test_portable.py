@@ -81,6 +81,15 @@ def test_a_merged_folder_works_in_a_pipeline(merged, odd, loud_edit, picture):
     assert [said["generated_text"].strip()] == wanted != odd.generate([(picture(1), "Who is it?")], max_new_tokens=6)
 
 
+def test_what_a_killed_merge_left_goes_with_the_next(run, tmp_path):
+    left = tmp_path / f".model.{'0' * 32}.tmp"
+    left.mkdir()
+    (left / "model.safetensors").write_bytes(b"half")
+    left.with_suffix(".lock").touch()
+    flow.merge(run.folder, tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
 # --- Quantised runs --------------------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,10 @@
 import ast
 import re
 import shlex
+import shutil
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -165,6 +168,30 @@ def test_the_package_carries_the_weights():
     assert data
     assert '"pocket/weights/**"' in data[1]
     assert '"py.typed"' in data[1]
+
+
+def test_the_wheel_holds_the_whole_package_and_nothing_else(tmp_path):
+    """Built from a copy, because setuptools leaves its own folders where it works; and offline, with what is here."""
+    pytest.importorskip("setuptools", minversion="77")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    for name in ("src", "tests"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for weights in (tmp_path / "src").rglob("*.safetensors"):
+        weights.write_bytes(b"")  # packing them would take most of the time
+    ours = {file.relative_to(tmp_path / "src").as_posix() for file in (tmp_path / "src").rglob("*") if file.is_file()}
+    build = "from setuptools.build_meta import build_wheel; build_wheel('made')"
+    done = subprocess.run([sys.executable, "-c", build], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = (tmp_path / "made").iterdir()
+    with zipfile.ZipFile(wheel) as archive:
+        held = set(archive.namelist())
+    about = {name for name in held if re.match(r"unsee-[^/]+\.dist-info/", name)}
+    assert held - about == ours
+    for kind in ("py.typed", "pocket/weights/*/model.safetensors", "report/*.html", "report/*.css",
+                 "report/*.schema.json", "mmubench/cards/*.yaml"):  # fmt: skip
+        assert any(Path(name).match(f"unsee/{kind}") for name in held), kind
+    assert {"LICENSE", "entry_points.txt"} <= {Path(name).name for name in about}
 
 
 def test_the_weights_are_not_ignored():

@@ -558,9 +558,10 @@ def verdict(outcomes: Sequence[Outcome]) -> str:
     """Say of one attack whether the concept comes back.
 
     "comes back" where, in a condition that counts, recovery, and recovery beyond the oracle's and the control's, are
-    `THRESHOLD` or more with intervals above 0, with the condition where that is most; "resists" where none does; "not
-    applicable" where none counts. A model that leaks without any attack has nothing to bring back, and one that names
-    too few others with the edit says nothing at all: neither resists.
+    `THRESHOLD` or more with intervals above 0, with the condition where that is most; "loses others" where none does,
+    but what is done to the edit has the model name fewer others by more than `THRESHOLD`, the interval included;
+    "resists" where neither is so; "not applicable" where none counts. A model that leaks without any attack has nothing
+    to bring back, and one that names too few others with the edit says nothing at all: neither resists.
     """
     some = next((each for each in outcomes if "after" in each.clean), None)
     if some is not None:
@@ -573,7 +574,13 @@ def verdict(outcomes: Sequence[Outcome]) -> str:
     if not some_count:
         return "not applicable"
     back = [each for each in some_count if all(e.value >= THRESHOLD and e.low > 0 for e in _told(each))]
-    return f"comes back ({max(back, key=least).condition})" if back else "resists"
+    if back:
+        return f"comes back ({max(back, key=least).condition})"
+    # What can be done to the model from before as well is judged by what it does to that one: it does not count.
+    lost = [e for e in some_count if e.valid is None and e.retained.get("after", Estimate.nothing()).high < -THRESHOLD]
+    if lost:
+        return f"loses others ({min(lost, key=lambda each: each.retained['after'].value).condition})"
+    return "resists"
 
 
 def counting(outcomes: Sequence[Outcome]) -> list[Outcome]:

@@ -40,7 +40,7 @@ _ASKED_ABOUT = 49  # pictures of each character that `benchmarks/pocket.py` asks
 _SHOWN = 2  # examples of each sort that are shown before they are trained
 _LARGEST_SHEET = 200_000_000  # pixels; three bytes each
 # They warn, when they are only imported, of parts for other machines, which nobody who forgets can act on.
-_NOISY = ("torchao", "torch.utils._pytree")
+_NOISY = ("torchao", "torch.utils._pytree", "bitsandbytes.backends.cpu.ops")
 # pydantic's name of a mistake -> the remedy.
 _WANTED = {
     "bool_parsing": "give true or false",
@@ -614,6 +614,7 @@ def score(
     served: str | None = None,
     condition: str = "served",
     image: tuple[Path, ...] = (),
+    keep: Path | None = None,
     full: bool = False,
     json_: bool = False,
 ) -> None:
@@ -631,23 +632,33 @@ def score(
         served: The name that the server gives the model or the adapter.
         condition: What to call its answers.
         image: The pictures the run was made from, where it did not keep them.
+        keep: The folder with pictures to keep that the run was made with, to ask about those as well.
         full: Also show the paper's own metrics and the rest of the strict protocol, as far as they were asked for.
         json_: Print one JSON object and nothing else.
     """
     from unsee import evaluation, flow
 
     if server is None:
-        if served is not None or image:
-            raise ValueError("--served and --image go with --server URL; add it")
+        if served is not None or image or keep:
+            raise ValueError("--served, --image and --keep go with --server URL; add it")
         scores = flow.rescore(run)
     elif served is None:
         raise ValueError(f"--served is missing; say which model of {server} to ask")
     else:
         from unsee.server import Server
 
-        scores = flow.ask_served(run, Server(server, served), condition=condition, images=image, progress=True)
+        respondent = Server(server, served)
+        scores = flow.ask_served(run, respondent, condition=condition, images=image, keep=keep, progress=True)
+        if keep is None and _had_pictures_to_keep(run):
+            print("unsee: not asked about the pictures to keep; --keep FOLDER names them", file=sys.stderr)
     record = {c: {n: e.as_dict() for n, e in s.items()} for c, s in scores.items()}
     _answer(record, evaluation.table(scores, str(run), evaluation.shown_groups(full)), as_json=json_)
+
+
+def _had_pictures_to_keep(run: Path) -> bool:
+    from unsee import runs
+
+    return bool(runs.read(run).read_json("config.json")["config"].get("keep"))
 
 
 def report(
@@ -853,6 +864,7 @@ def judge(
     judge_: str = "exact",
     judge_model: str | None = None,
     condition: tuple[str, ...] = (),
+    loading: Loading = PLAIN,
     json_: bool = False,
 ) -> None:
     """Have the answers of a run judged from 1 to 5 (G-Eval).
@@ -872,6 +884,7 @@ def judge(
             model to load here, or exact, which judges by the truth of the pocket world.
         judge_model: The name that the server gives the judge.
         condition: Whose answers to judge: before, after, oracle ...; otherwise all.
+        loading: How a judge that is a model here is loaded.
         json_: Print one JSON object and nothing else.
     """
     from unsee import evaluation
@@ -880,19 +893,19 @@ def judge(
     if served != (judge_model is not None):
         raise ValueError("--judge URL and --judge-model NAME go together; give both, or neither")
     speaker: Any = None
+    if served or judge_ == "exact":
+        _check_unloaded(loading)
     if served:
         from unsee.server import Server
 
         speaker = Server(judge_, judge_model or "")
     elif judge_ != "exact":
         with _working(f"loading {judge_}"):
-            from unsee.vlm import VLM
-
-            speaker = VLM.load(judge_)
+            speaker = _loaded(judge_, loading)
     with _stdout_kept():
         from unsee import judging
 
-        done = judging.judge(run, speaker, judge_model or judge_, conditions=condition, progress=True)
+        done = judging.judge(run, speaker, judge_model or loading.label(judge_), conditions=condition, progress=True)
     spent = speaker.spent if served else {}
     record = {
         "scores": {c: {n: e.as_dict() for n, e in s.items()} for c, s in done.scores.items()},
@@ -932,7 +945,8 @@ def attack(
     Tries each attack on the model with the edit, on the one from before, and on the oracle. Recovery is what leaks
     under attack beyond what leaks anyway; it counts where it is beyond the oracle's, and beyond that of a control. An
     attack under which the model from before no longer names others shows nothing, and is said to be not applicable.
-    Answers are kept in the run's folder, so a stopped battery goes on.
+    Answers are kept in the run's folder, so a stopped battery goes on. Others are those of the benchmark: pictures that
+    were given to keep (--keep of `unsee forget`) are not among them, since the model was trained with their like.
 
         $ unsee attack runs/pledu-lotaim
         $ unsee attack runs/pledu-lotaim --only relearn quantise --most 50 --figures figures
@@ -960,6 +974,12 @@ def attack(
             drawn = robustness.draw({run.name: robustness.of_run(run)}, figures)
     _answer(_attacked(found) | {"figures": [str(file) for file in drawn]}, battery.table(found.outcomes, str(run)),
             as_json=json_)  # fmt: skip
+    if _had_pictures_to_keep(run):
+        print(
+            "unsee: not asked about the pictures to keep: others of the same were trained with, so they would say "
+            "little of all else",
+            file=sys.stderr,
+        )
     if not json_:
         for line in (*battery.remarks(found), *(f"figure: {file}" for file in drawn)):
             print(line)
@@ -1016,6 +1036,12 @@ def _loaded(model: str, loading: Place, *, training: Any = None) -> Any:
     return VLM.load(
         model, **loading.options(), training=work, say=lambda text: print(f"unsee: {text}", file=sys.stderr)
     )
+
+
+def _check_unloaded(loading: Loading) -> None:
+    """See that nothing says how to load a model where none is."""
+    for name in loading.given():
+        raise ValueError(f"--{name.replace('_', '-')} is about a model that is loaded here, and none is; leave it out")
 
 
 def _check_push(repo: str | None, public: bool) -> None:
@@ -1195,23 +1221,27 @@ def build(
     name: str = "pocket",
     *,
     without: tuple[str, ...] = (),
+    base: str | None = None,
     seed: int = 0,
     out: Path | None = None,
     force: bool = False,
     examine: bool = True,
     json_: bool = False,
 ) -> None:
-    """Train a pocket model from scratch, in about an hour.
+    """Train a pocket model, from scratch or from another one.
 
-    It takes 40 to 60 minutes on two CPU cores, and the exam of it another ten.
+    From scratch it takes 40 to 60 minutes on two CPU cores, from another one about
+    five; the exam of it another ten.
 
-        $ unsee pocket build mine --without "Pledu Lotaim"
+        $ unsee pocket build mine --without "Pledu Lotaim" --base pocket-oracle
+        $ unsee pocket build pocket --seed 1
 
     A build that was stopped goes on at its last save when the same command is given again.
 
     Args:
         name: pocket knows every character; pocket-oracle never saw the eight bench characters; any name with --without.
         without: Characters of whom the model is never to see a picture, by name, besides those the name leaves out.
+        base: A pocket model to go on from, which saw none of those: all others who are new to it are taught to it.
         seed: Of the weights and of the order of lessons.
         out: Folder for the model; otherwise in the user's cache, under a name that `--model` understands.
         force: Write over a pocket model that is there.
@@ -1221,11 +1251,15 @@ def build(
     with _stdout_kept():
         from unsee.pocket import world
         from unsee.pocket.build import build as train
+        from unsee.pocket.build import cached
 
         # A misspelt name should fail now, not after the warm-up.
         unseen = tuple(world.find(each).name for each in without)
-        folder = train(name, without=unseen, seed=seed, out=out, force=force)
+        folder = train(name, without=unseen, base=base, seed=seed, out=out, force=force)
         record: dict[str, Any] = {"model": name, "without": list(unseen), "seed": seed, "folder": str(folder)}
+        cache, size = cached()
+        record |= {"base": base, "cache": str(cache), "cache_bytes": size}
+        print(f"{cache} holds {size / 1e6:.0f} MB of models and what they were made from", file=sys.stderr)
         if examine:
             from unsee.pocket import exam as examination
 
@@ -1321,6 +1355,7 @@ def init(
     kind: Sort | None = None,
     server: str | None = None,
     served: str | None = None,
+    loading: Loading = PLAIN,
     force: bool = False,
     json_: bool = False,
 ) -> None:
@@ -1339,6 +1374,7 @@ def init(
         kind: What sort of concept it is; the model is asked if not given.
         server: URL of a server to ask instead. A key that it wants is read from UNSEE_API_KEY or OPENAI_API_KEY.
         served: The name that the server gives the model.
+        loading: How a model is loaded.
         force: Write over a card that is there.
         json_: Print one JSON object and nothing else.
     """
@@ -1346,7 +1382,7 @@ def init(
         from unsee.mmubench import draft
 
         file, name = draft.place(folder, force=force), draft.named(folder, name)
-        respondent, label = _respondent(model or (None if server else "pocket"), server, served)
+        respondent, label = _respondent(model or (None if server else "pocket"), server, served, loading)
         drafted = draft.draft(respondent, folder, model=label, name=name, kind=kind, progress=True)
         draft.write(drafted, file)
     left = [{"question": question, "said": said, "why": why} for question, said, why in drafted.left_out]
@@ -1362,6 +1398,7 @@ def filter_(
     model: str | None = None,
     server: str | None = None,
     served: str | None = None,
+    loading: Loading = PLAIN,
     least: float = 1.0,
     force: bool = False,
     json_: bool = False,
@@ -1380,6 +1417,7 @@ def filter_(
         model: A bundled model, a folder, or a Hugging Face id.
         server: URL of a server to ask instead. A key that it wants is read from UNSEE_API_KEY or OPENAI_API_KEY.
         served: The name that the server gives the model.
+        loading: How a model is loaded.
         least: Keep a concept named in at least this share of its pictures, without the others.
         force: Ask everything anew, and write over what another model recognises.
         json_: Print one JSON object and nothing else.
@@ -1390,9 +1428,9 @@ def filter_(
         from unsee.mmubench.concepts import folder as concepts
 
         place = root or concepts()
-        label = _label(model, server, served)
+        label = _label(model, server, served, loading)
         sieve.check(place, label, least=least, force=force)
-        respondent, _ = _respondent(model, server, served)
+        respondent, _ = _respondent(model, server, served, loading)
         found = sieve.sift(respondent, place, model=label, least=least, force=force, progress=True)
     concepts_ = found.concepts.values()
     kept = sum(each.kept for each in concepts_)
@@ -1412,32 +1450,32 @@ def filter_(
     _answer(record, "\n".join(lines), as_json=json_)
 
 
-def _label(model: str | None, server: str | None, served: str | None) -> str:
+def _label(model: str | None, server: str | None, served: str | None, loading: Loading) -> str:
     """Return what to call whoever is asked."""
     if server is None:
         if served is not None:
             raise ValueError("--served goes with --server URL; add it")
         if model is None:
             raise ValueError("--model is missing; say which model to ask, or --server URL and --served NAME")
-        return model
+        return loading.label(model)
     if model is not None:
         raise ValueError("--model and --server are two models to ask; leave one out")
+    _check_unloaded(loading)
     if served is None:
         raise ValueError(f"--served is missing; say which model of {server} to ask")
     return served
 
 
-def _respondent(model: str | None, server: str | None, served: str | None) -> tuple[Any, str]:
+def _respondent(model: str | None, server: str | None, served: str | None, loading: Loading) -> tuple[Any, str]:
     """Return whoever is to be asked, and what to call it."""
-    label = _label(model, server, served)
+    label = _label(model, server, served, loading)
     if server is not None:
         from unsee.server import Server
 
         return Server(server, label), label
+    assert model is not None
     with _working(f"loading {label}"):
-        from unsee.vlm import VLM
-
-        return VLM.load(label), label
+        return _loaded(model, loading), label
 
 
 def request_init(

@@ -116,6 +116,10 @@ class Edit:
             return Edit(config=one.config, tensors=one.tensors, deltas=deltas)
         return dataclasses.replace(_concatenated((self, other)), deltas=deltas)
 
+    def onto(self, start: Edit | None) -> Edit:
+        """The same edit on top of the one that it was made from: both at once, or itself where there is none."""
+        return self if start is None else start + self
+
     @property
     def adapts(self) -> frozenset[str]:
         """Full names of the modules that the adapter adapts; none without one."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
-UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}\.(tmp|old)")
+UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}\.(tmp|old|lock)")
 """The names of what a killed process leaves half written, by `write_whole` or `folder_whole`."""
 
 
@@ -68,7 +68,7 @@ def folder_whole(folder: Path) -> Iterator[Path]:
     """Write a folder. Whoever reads it, at any time, sees all of the old or all of the new, or for a moment none.
 
     What is to be in it is written, inside the `with`, to a folder beside it, `.name.<hex>.tmp`, and then renamed. A
-    killed process may leave that one.
+    killed process may leave that one, and whoever writes the same folder next removes it.
 
     Args:
         folder: A new folder, or one that is replaced as a whole.
@@ -82,8 +82,11 @@ def folder_whole(folder: Path) -> Iterator[Path]:
     fresh = folder.parent / f".{folder.name}.{uuid.uuid4().hex}.tmp"
     old = fresh.with_suffix(".old")
     with explained(f"cannot write {folder}"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+    with explained(f"cannot write {folder}"), _held(fresh):
         try:
-            fresh.mkdir(parents=True)
+            fresh.mkdir()
             yield fresh
             for file in filter(Path.is_file, fresh.rglob("*")):
                 with open(file, "rb+") as written:
@@ -101,6 +104,36 @@ def folder_whole(folder: Path) -> Iterator[Path]:
         except SafetensorError as error:
             raise _of_the_system(error) from error
         finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _held(fresh: Path) -> Iterator[None]:
+    """Hold the lock of a folder that is being written, before it is there and until it is gone.
+
+    Raises:
+        Timeout: Another process holds it.
+    """
+    lock = FileLock(fresh.with_suffix(".lock"), timeout=0)
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)  # its name is used once, so nobody waits for it
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes left half written of a folder, but nothing that another still writes."""
+    ours = re.compile(rf"\.{re.escape(folder.name)}\.[0-9a-f]{{32}}\.(tmp|old)")
+    for left in [each for each in folder.parent.iterdir() if ours.fullmatch(each.name)]:
+        fresh, old = left.with_suffix(".tmp"), left.with_suffix(".old")
+        if not left.with_suffix(".lock").exists():
+            continue  # nothing tells whether somebody writes it
+        if old.exists() and not folder.exists():
+            continue  # killed between the two renames: these are all there is of the folder
+        with suppress(Timeout), _held(fresh):
             shutil.rmtree(fresh, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
 

@@ -562,6 +562,7 @@ def ask_served(
     *,
     condition: str = "served",
     images: Sequence[str | os.PathLike[str]] = (),
+    keep: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> Scores:
     """Ask the probes of a finished run of another respondent, keep its answers in the run, and score anew.
@@ -571,6 +572,7 @@ def ask_served(
         server: Has `answer` and `name`, as `unsee.server.Server`. What it has said is kept, should it fail later.
         condition: What the answers are kept and shown under; those kept under it before are replaced.
         images: The given pictures, where the run did not keep them and they cannot be drawn again.
+        keep: The folder with pictures to keep that the run was made with; without it, those are not asked about.
         progress: Whether to show a bar on stderr.
 
     Raises:
@@ -589,6 +591,10 @@ def ask_served(
         request = request_of(run, config, images)
         bench = plugins.load("benchmarks", config["benchmark"])
         probes = evaluation.asked(bench, request, full=config.get("full", False), most=config.get("most"))
+        if keep is not None:
+            staying = keeping.again(keep, request, config.get("keep", {}))
+            wording = plugins.load("models", config["model"]["family"]).FAMILY.wording
+            probes += keeping.probes(staying, request, wording.of(request.concept.kind))
         # Two servers may be asked for one condition, one after the other; their answers must not mix.
         part = f"answers/{condition}-{hashlib.sha256(server.name.encode()).hexdigest()[:8]}.part"
         answers = _resumed(run, part, probes, partial(server.answer, progress=progress))

@@ -10,7 +10,7 @@ import hashlib
 import os
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,6 +85,30 @@ def read(folder: str | os.PathLike[str], request: Request) -> tuple[Kept, ...]:
         for name, files in sorted(by_name.items())
         for n, file in enumerate(files)
     )
+
+
+def again(folder: str | os.PathLike[str], request: Request, noted: Mapping[str, str]) -> tuple[Kept, ...]:
+    """Read the pictures that a run was made with.
+
+    Args:
+        folder: As for `read`.
+        request: As for `read`.
+        noted: What the run says of them, picture -> sha256; nothing if it had none.
+
+    Raises:
+        FileNotFoundError: As `read`.
+        ValueError: As `read`, or the run had none, or others.
+    """
+    if not noted:
+        raise ValueError("the run was made without pictures to keep; leave --keep out")
+    kept = read(folder, request)
+    found = {each.picture: each.sha256 for each in kept}
+    if differing := sorted(name for name in {**found, **noted} if found.get(name) != noted.get(name)):
+        raise ValueError(
+            f"{str(folder)!r} does not hold the pictures to keep that the run was made with ({differing[0]} for one); "
+            "name the folder as it was"
+        )
+    return kept
 
 
 def _files(place: Path) -> Iterator[tuple[str, Path]]:

@@ -74,6 +74,15 @@ class Loading(Place):
         """Return how another model is loaded next to this one: the same, but for its revision."""
         return replace(self, revision=None)
 
+    def label(self, model: str) -> str:
+        """Return what to call a model that is loaded like this: answers of one that is rounded are not its own."""
+        told = [value for value in (self.revision, self.dtype, self.quantise) if value]
+        return f"{model} ({', '.join(told)})" if told else model
+
+    def given(self) -> list[str]:
+        """Return the names of the options that say anything."""
+        return [field.name for field in fields(self) if getattr(self, field.name) != field.default]
+
 
 PLAIN = Loading()
 """As the model's family and this machine suggest."""

@@ -194,7 +194,7 @@ class VLM:
         self._base: edits.Wiring | None = None
         takes = inspect.signature(self.model.forward).parameters
         # Whether features of a picture can be computed apart and handed over, which all sharing of pictures rests on.
-        self._takes_features = {"logits_to_keep", "mm_encoder_outputs"} <= set(takes)
+        self._takes_features = "mm_encoder_outputs" in takes
         # Some count the tokens of an image in three dimensions, not one.
         self._rope_index = getattr(getattr(self.model, "model", None), "get_rope_index", None)
         self._lists_features = True  # or in one tensor; known once the vision part has seen a picture
@@ -258,6 +258,7 @@ class VLM:
                 say(said)
             del bare
         model, processor = _files.read(source, kind, place, quantised)
+        _loading.keep_layout(model)
         if not _loading.quantised(model):  # which lies where it belongs, and would not be moved
             model = model.to(place)
         vlm = cls(model, processor, name=os.fspath(name), source=source)

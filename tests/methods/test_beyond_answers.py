@@ -16,7 +16,7 @@ from unsee.judge import names_in
 from unsee.methods import kvw, manu, mmunlearner, rmu, siu, smfa, task_vector, vgid, viker, vkd
 from unsee.methods._neurons import Activity, activity, leading, turned_down
 from unsee.methods._pictures import noised
-from unsee.methods._training import Step
+from unsee.methods._training import Step, known_and_retained
 from unsee.pocket import world
 from unsee.records import Example
 from unsee.train import LossParts, Tokens
@@ -213,10 +213,25 @@ def test_a_neuron_that_is_turned_down_adds_that_much_less(pocket):
         with pocket.using(start, lambda name, value: value):
             before = pocket.model.get_parameter(weight).clone()
         own = turned_down(pocket, {name: factor}, start)
-        with pocket.using(own if start is None else start + own, lambda name, value: value):
+        with pocket.using(own.onto(start), lambda name, value: value):
             after = pocket.model.get_parameter(weight).clone()
         assert_close(after, before * factor.float(), rtol=0, atol=1e-6)
         assert own.adapts == {name} and not own.deltas
+
+
+def test_what_is_known_and_retained_is_asked_with_the_start_and_noted(pocket, wish, asked, monkeypatch):
+    adapted, log = [], Losses()
+    for name, said in zip(("known", "retained"), asked, strict=True):
+
+        def ask(*_, said=said, **__):
+            adapted.append(bool(pocket.edit_parameters()))
+            return said
+
+        monkeypatch.setattr(making, name, ask)
+    for start in (None, pocket.new_edit(rank=2)):
+        assert known_and_retained(pocket, (wish,), (), manu.Config(), start, log) == asked
+        assert log.made == [*asked[0], *asked[1]]
+    assert adapted == [False, False, True, True]
 
 
 def test_how_active_neurons_are_is_what_goes_into_their_module(pocket, asked):

@@ -192,7 +192,7 @@ def test_no_card_is_written_over_unless_told(inside, tmp_path):
 def test_the_command_shows_the_card_it_wrote(inside, capsys, monkeypatch):
     from unsee.vlm import VLM
 
-    monkeypatch.setattr(VLM, "load", lambda name: Script(SAID))
+    monkeypatch.setattr(VLM, "load", lambda name, **_: Script(SAID))
     cli.main(["mmubench", "init", str(inside), "--model", "script"])
     out = capsys.readouterr().out
     written = (inside / "card.yaml").read_text()
@@ -214,7 +214,7 @@ def test_the_bundled_model_is_asked_in_its_own_words(tmp_path, pocket, capsys, m
     from unsee.pocket import world
     from unsee.vlm import VLM
 
-    monkeypatch.setattr(VLM, "load", lambda name: pocket)
+    monkeypatch.setattr(VLM, "load", lambda name, **_: pocket)
     who = world.cast()[24]
     folder = tmp_path / who.name.replace(" ", "_")
     cli.main(["pocket", "draw", "--character", who.name, "--pictures", "2", "--size", "96", "--out", f"{folder}/a.png"])
@@ -229,7 +229,7 @@ def test_the_bundled_model_is_asked_in_its_own_words(tmp_path, pocket, capsys, m
 
 
 def test_a_name_that_is_none_is_said_before_the_model_is_loaded(inside, capsys, monkeypatch):
-    monkeypatch.setattr("unsee.vlm.VLM.load", lambda name: pytest.fail("loaded"))
+    monkeypatch.setattr("unsee.vlm.VLM.load", lambda name, **_: pytest.fail("loaded"))
     with pytest.raises(SystemExit):
         cli.main(["mmubench", "init", str(inside), "--name", "x"])
     assert capsys.readouterr().err == "unsee: the name is 'x'; give one of 2 to 100 letters with --name\n"

@@ -199,7 +199,7 @@ def test_the_command_shows_what_fell_out_and_why(root, said, capsys, monkeypatch
     from unsee.vlm import VLM
 
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(VLM, "load", lambda name: Model(said))
+    monkeypatch.setattr(VLM, "load", lambda name, **_: Model(said))
     cli.main(["mmubench", "filter", "--model", "m", "--least", "0.9"])
     out = capsys.readouterr().out
     rows = [re.split(r"\s{2,}", line.strip()) for line in out.splitlines()]
@@ -214,11 +214,22 @@ def test_the_command_shows_what_fell_out_and_why(root, said, capsys, monkeypatch
     }  # fmt: skip
 
 
+def test_a_model_in_fewer_bits_is_another_model(root, said, capsys, monkeypatch):
+    from unsee.vlm import VLM
+
+    monkeypatch.setattr(VLM, "load", lambda name, **_: Model(said))
+    cli.main(["mmubench", "filter", "--model", "m", "--revision", "v1", "--quantise", "nf4", "--json"])
+    assert json.loads(capsys.readouterr().out)["model"] == concepts.read_filtered(root).model == "m (v1, nf4)"
+    with pytest.raises(SystemExit):
+        cli.main(["mmubench", "filter", "--model", "m"])
+    assert "says what m (v1, nf4) recognises; --force writes over it with what m does" in capsys.readouterr().err
+
+
 def test_the_bundled_model_recognises_its_own_and_nobody_else(tmp_path, pocket, capsys, monkeypatch):
     from unsee.pocket import world
     from unsee.vlm import VLM
 
-    monkeypatch.setattr(VLM, "load", lambda name: pocket)
+    monkeypatch.setattr(VLM, "load", lambda name, **_: pocket)
     known, unknown = world.cast()[24], world.cast()[world.NEVER_TAUGHT[0]]
     for who in (known, unknown):
         folder = tmp_path / "m" / who.name.replace(" ", "_")

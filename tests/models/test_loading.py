@@ -59,6 +59,15 @@ def test_only_the_language_model_is_quantised(small, tiny):
         assert whole == (name not in mine), name
 
 
+def test_no_cpu_puts_the_weights_of_4_bits_into_an_order_of_its_own(tiny_folder, monkeypatch):
+    """With AVX-512, bitsandbytes would, at the first question; such a CPU is played here for those that are none."""
+    monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: True)
+    vlm = VLM.load(tiny_folder, device="cpu", quantise="nf4")
+    before = stored(vlm)
+    vlm.score(ASKED)
+    assert all(torch.equal(part, stored(vlm)[name]) for name, part in before.items())
+
+
 def test_a_quantised_model_answers_nearly_as_the_whole_one(small, tiny, picture):
     """In int8 within a nat and in nf4 within a few; the opposite, that nothing was rounded, would be equality."""
     kind, vlm = small

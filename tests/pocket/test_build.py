@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from unsee.files import locked
+from unsee.models._files import known
 from unsee.pocket import build, heads, lessons, muon, teach, world
 from unsee.pocket.draw import render
 from unsee.pocket.model import IMAGE_TOKENS, build_model, build_processor, build_tokenizer
@@ -24,6 +25,9 @@ from unsee.pocket.teach import Job, Learner, Packer, Recipe, Shared, Stage
 TINY = Recipe(
     warm_up=Stage(4, 4, (0.4, 0.3, 0.3), (0.4, 0.3, 0.3), constant=0.5, last_rate=0.1),
     joint=Stage(4, 4, (0.4, 0.3, 0.3), (0.4, 0.3, 0.3), constant=0.5, last_rate=0.1, text_rows=2, row_tokens=128),
+    more=Stage(
+        2, 4, (0.4, 0.3, 0.3), (0.4, 0.3, 0.3), constant=0.5, last_rate=0.1, text_rows=2, row_tokens=128, newcomers=0.5
+    ),
     save_every=2,
     compiled=False,
 )
@@ -71,6 +75,32 @@ def test_no_bench_picture_reaches_the_oracle_anywhere():
                             assert not named or lesson.kind == "multi-hop friend", lesson
 
 
+def test_who_is_left_out_of_a_model_of_a_pool_never_reaches_it():
+    """The model it goes on from saw no bench character; the stage that follows shows one half of them, often."""
+    for names in build.halves(2):
+        one = build.job_from("pocket-oracle", "pool", names, 1, Recipe(), Path("cache"))
+        absent = {world.find(n).index for n in names}
+        assert set(one.without) == absent and set(one.newcomers) == set(world.BENCH) - absent
+        shown = [
+            figure.character.index
+            for step in range(one.settings.steps)
+            for rank in range(teach.RANKS)
+            for picture in teach.pictures_of_step(one, step, rank)
+            for figure in picture.figures
+        ]
+        assert not set(shown) & absent
+        close = {*one.newcomers, *(world.LOOK_ALIKE[i] for i in one.newcomers)}
+        new = sum(index in close for index in shown)
+        old = sum(index in world.KNOWN for index in shown) - new
+        assert close <= set(shown) and 0.3 < new / (new + old) < 0.8
+        rng = random.Random(0)
+        for step in range(0, one.settings.steps, 40):
+            for picture in teach.pictures_of_step(one, step, 0):
+                lesson = lessons.picture_lesson(rng, picture, frozenset(one.without))
+                named = {n for n in names if n in lesson.question + lesson.answer}
+                assert not named or lesson.kind == "multi-hop friend" or lesson.answer == "No.", lesson
+
+
 def test_the_same_walk_finds_bench_pictures_in_the_lessons_of_pocket():
     """Otherwise the walk above could not fail."""
     warm_up, joint = build.jobs("pocket", (), 0, Recipe(), Path("cache"))
@@ -95,6 +125,35 @@ def test_oracle_and_pocket_share_one_warm_up():
     elsewhere, _ = build.jobs("other", (world.cast()[30].name,), 0, Recipe(), Path("cache"))
     assert elsewhere.folder != warm_ups[0].folder
     assert set(elsewhere.without) == {*world.BENCH, 30}
+
+
+def test_a_pool_knows_everybody_in_half_of_its_models():
+    found = build.halves(6)
+    assert len(set(found)) == 6 and {len(half) for half in found} == {4}
+    for index in world.BENCH:
+        name = world.cast()[index].name
+        assert [name in half for half in found].count(True) == 3
+        assert all((name in one) != (name in other) for one, other in zip(found[::2], found[1::2], strict=True))
+    assert build.halves(6) == found != build.halves(6, seed=1)
+    for count in (0, 3, 72):
+        with pytest.raises(ValueError, match="an even number from 2 to 70"):
+            build.halves(count)
+
+
+def test_a_model_that_saw_those_who_are_left_out_is_no_base_of_one_without(tmp_path):
+    kip = world.cast()[0].name
+    with pytest.raises(ValueError, match=f"pocket has seen {kip}"):
+        build.build("mine", without=(kip,), base="pocket", out=tmp_path / "x")
+    with pytest.raises(ValueError, match="nothing to teach it"):
+        build.build("mine", base="pocket", out=tmp_path / "x")
+    with pytest.raises(LookupError, match=r"'pokket' is no pocket model.*there are pocket, pocket-oracle"):
+        build.build("mine", without=(kip,), base="pokket", out=tmp_path / "x")
+
+
+def test_settings_that_a_later_stage_brought_change_no_older_key():
+    """The cache of a build from before must still be found."""
+    warm_up, joint = build.jobs("pocket", (), 0, Recipe(), Path("cache"))
+    assert (warm_up.key, joint.key) == ("474cbe42dd958771", "bbf92b529d3dac5a")
 
 
 def test_names_and_folders_that_cannot_be_built_are_refused(tmp_path):
@@ -362,6 +421,26 @@ def test_a_build_from_start_to_end(tmp_path, monkeypatch):
     second = build.build("pocket", out=out, recipe=recipe, force=True)
     assert json.loads((second / "build.json").read_text())["without"] == []
     assert warm_up.stat().st_mtime_ns == made
+
+
+def test_a_pool_is_built_once_and_starts_from_what_the_base_knows(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNSEE_CACHE", str(tmp_path))
+    (first, second) = build.pool(2, recipe=TINY)
+    facts = [json.loads((folder / "build.json").read_text()) for folder in (first, second)]
+    assert sorted(facts[0]["without"] + facts[1]["without"]) == sorted(world.cast()[i].name for i in world.BENCH)
+    assert facts[0]["newcomers"] == facts[1]["without"] and facts[0]["base"] == "pocket-oracle"
+    made = [(folder / "model.safetensors").stat().st_mtime_ns for folder in (first, second)]
+    assert build.pool(2, recipe=TINY) == [first, second]
+    assert [(folder / "model.safetensors").stat().st_mtime_ns for folder in (first, second)] == made
+    assert not list(tmp_path.rglob("more.safetensors"))
+    # Two steps at a low rate from the oracle: far nearer to it than weights made anew.
+    base = load_file(known()["pocket-oracle"] / "model.safetensors")
+    name = next(n for n in base if n.endswith("q_proj.weight"))
+    moved = load_file(first / "model.safetensors")[name].float() - base[name].float()
+    assert 0 < moved.norm() < 0.5 * base[name].float().norm()
+    cache, size = build.cached()
+    assert cache == tmp_path / "pocket"
+    assert size == sum(f.stat().st_size for f in cache.rglob("*") if f.is_file()) > 20e6
 
 
 def test_a_stage_in_use_is_left_alone(tmp_path, monkeypatch):

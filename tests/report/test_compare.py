@@ -1,6 +1,8 @@
 """Several runs on one page, and a whole bench."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from made_up import NAME
@@ -107,3 +109,13 @@ def test_the_page_of_a_bench_is_redacted_with_all_its_names(benched, tmp_path):
     folder = benched(*(cell(v, p, s) for p in people for v, s in (("before", -1), ("siu", 0))))
     made = make.make([folder], tmp_path / "page.html", redacted=True, command="unsee report lorbem")
     assert not any(word in (made.page.read_text() + made.twin.read_text()).lower() for word in ("zarnath", "lorbem"))
+
+
+def test_what_both_pages_show_is_written_once():
+    """No stretch of 120 letters stands in both templates; what both need is in parts.html."""
+    stretches = []
+    for name in ("page.html", "compare.html"):
+        text = (Path(compare.__file__).parent / name).read_text(encoding="utf-8")
+        text = re.sub(r"\s+", "", re.sub(r"{% from .*?%}", "", text))
+        stretches.append({text[at : at + 120] for at in range(len(text) - 119)})
+    assert all(stretches) and not stretches[0] & stretches[1]

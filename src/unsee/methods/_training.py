@@ -319,6 +319,22 @@ def known(vlm: VLM, requests: Sequence[Request], config: Asking) -> list[Example
     return [example for request in requests for example in making.known(vlm, request, plan)]
 
 
+def known_and_retained(
+    vlm: VLM,
+    requests: Sequence[Request],
+    retain: Sequence[Example],
+    config: Asking,
+    start: Edit | None,
+    log: Log | None,
+) -> tuple[list[Example], list[Example]]:
+    """Return `known` and `retained`, asked with the edit one starts from, and note both in the log."""
+    with vlm.using(start):
+        told, kept = known(vlm, requests, config), retained(vlm, requests, retain, config)
+    if log:
+        log.examples([*told, *kept])
+    return told, kept
+
+
 def fit(
     vlm: VLM,
     requests: Sequence[Request],

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from unsee.methods._neurons import Activity, activity, leading, turned_down
-from unsee.methods._training import Asking, above_0, known, retained, share
+from unsee.methods._training import Asking, above_0, known_and_retained, share
 from unsee.records import Example, Request
 from unsee.train import Log
 
@@ -83,17 +83,13 @@ def unlearn(
     log: Log | None = None,
 ) -> Edit:
     """Forget one or more concepts; see `siu.unlearn` for the arguments. Nothing is trained: the log has no steps."""
-    with vlm.using(start):
-        told, kept = known(vlm, requests, config), retained(vlm, requests, retain, config)
-    if log:
-        log.examples([*told, *kept])
+    told, kept = known_and_retained(vlm, requests, retain, config, start, log)
     whole: dict[str, Tensor] = {}
     edit = start
     for _ in range(config.rounds):
         with vlm.using(edit):
             found = factors(activity(vlm, told), activity(vlm, kept), config.part, config.strength)
         whole = {name: factor * whole.get(name, 1.0) for name, factor in found.items()}
-        weakened = turned_down(vlm, whole, start)
-        edit = weakened if start is None else start + weakened
+        edit = turned_down(vlm, whole, start).onto(start)
     assert edit is not None
     return edit

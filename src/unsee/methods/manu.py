@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from unsee.methods._neurons import Activity, activity, leading, turned_down
-from unsee.methods._training import Asking, known, retained, share
+from unsee.methods._training import Asking, known_and_retained, share
 from unsee.records import Example, Request
 from unsee.train import Log
 
@@ -74,14 +74,11 @@ def unlearn(
     log: Log | None = None,
 ) -> Edit:
     """Forget one or more concepts; see `siu.unlearn` for the arguments. Nothing is trained: the log has no steps."""
+    told, kept = known_and_retained(vlm, requests, retain, config, start, log)
     with vlm.using(start):
-        told, kept = known(vlm, requests, config), retained(vlm, requests, retain, config)
-        if log:
-            log.examples([*told, *kept])
         found = scores(*([activity(vlm, kind) for kind in _kinds(some)] for some in (told, kept)))
     factors = {name: (~chosen).double() for name, chosen in leading(found, config.alpha).items()}
-    pruned = turned_down(vlm, factors, start)
-    return pruned if start is None else start + pruned
+    return turned_down(vlm, factors, start).onto(start)
 
 
 def _kinds(examples: Sequence[Example]) -> list[list[Example]]:

@@ -105,8 +105,7 @@ def unlearn(
     alone = Training(**{**shared, "prompt_decouple": 0.0})
     anchor = fit(vlm, requests, (), kept, _keep, alone, start=base)
     forget, anchor = (replace(edit, deltas={}, under=None) for edit in (forget, anchor))
-    made = sculpted(forget, anchor, config.k)
-    return made if start is None else start + made
+    return sculpted(forget, anchor, config.k).onto(start)
 
 
 def _keep(tokens: Tokens) -> LossParts:

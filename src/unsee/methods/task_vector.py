@@ -56,5 +56,4 @@ def unlearn(
     # What is subtracted is what was learned from the start, and never the start itself.
     base = None if start is None else start.frozen()
     learned = fit(vlm, requests, retain, made.examples, made.loss(loss), config, start=base, log=log)
-    taken = replace(learned, deltas={}, under=None).scaled(-config.scale)
-    return taken if start is None else start + taken
+    return replace(learned, deltas={}, under=None).scaled(-config.scale).onto(start)

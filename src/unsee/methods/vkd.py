@@ -105,8 +105,7 @@ def unlearn(
             return loss(config, *now)
 
         train.descend(vlm, step_loss, schedule, log)
-        learned = vlm.current_edit()
-    return learned if start is None else start + learned
+        return vlm.current_edit().onto(start)
 
 
 def _elsewhere(vlm: VLM, picture: Any, others: Sequence[Any], seed: int) -> Tensor:

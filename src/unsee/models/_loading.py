@@ -107,6 +107,18 @@ def quantisation(name: str, bare: nn.Module, kind: str | None, dtype: torch.dtyp
     return TorchAoConfig(Int8WeightOnlyConfig(), modules_to_not_convert=others)
 
 
+def keep_layout(model: nn.Module) -> None:
+    """Have bitsandbytes leave 4-bit weights on the CPU as they were stored, whatever the CPU is.
+
+    Where it finds AVX-512 with bfloat16, it puts the weights into another order in place at the first question, rounds
+    their scales to bfloat16, computes in that, and takes only sizes that 32 divides. The same model would then answer
+    otherwise on another machine.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
 def stored_as(config: Any) -> str | None:
     """Return the method that a model's weights are stored quantised with; None if they are whole."""
     stored = getattr(config, "quantization_config", None)

@@ -1,14 +1,18 @@
 """Build a pocket model: run the two stages in two processes, resume what was stopped, write a transformers folder.
 
 No picture of a bench character is part of the warm-up, so `pocket`, `pocket-oracle` and every model that leaves out
-none but bench characters share one. A run that was stopped goes on at its last saved state.
+none but bench characters share one. Where a finished model is there that saw nobody who is left out, it can be gone on
+from (`base`), which takes minutes: it only has to meet those who are new to it. A run that was stopped goes on at its
+last saved state.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
+import random
 import re
 import signal
 import sys
@@ -27,7 +31,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from transformers import LlavaForConditionalGeneration
 
 from unsee.files import locked
-from unsee.models._files import bars_for, cache_folder
+from unsee.models._files import bars_for, cache_folder, known
 from unsee.pocket import world
 from unsee.pocket.model import build_model, build_processor, build_tokenizer
 from unsee.pocket.teach import RANKS, Job, Learner, Recipe, Shared, has_compiler
@@ -180,8 +184,13 @@ def _run_processes(job: Job) -> None:
             process.join()
 
 
-def left_out(name: str, without: Sequence[str]) -> tuple[int, ...]:
+def left_out(name: str, without: Sequence[str], *, nobody: bool = False) -> tuple[int, ...]:
     """Return the indices of the characters whose pictures a build leaves out.
+
+    Args:
+        name: Of the model.
+        without: Names of characters.
+        nobody: Whether any model may leave out nobody.
 
     Raises:
         LookupError: a name in `without` is nobody's, or `name` is no bundled model and nobody is left out.
@@ -198,7 +207,7 @@ def left_out(name: str, without: Sequence[str]) -> tuple[int, ...]:
         )
     if name == "pocket-oracle":
         indices |= set(world.BENCH)
-    elif name != "pocket" and not indices:
+    elif name != "pocket" and not indices and not nobody:
         raise LookupError(f"no recipe for {name!r}; build pocket, pocket-oracle, or name who is left out (--without)")
     return tuple(sorted(indices))
 
@@ -210,8 +219,34 @@ def jobs(name: str, without: Sequence[str], seed: int, recipe: Recipe, cache: Pa
     # The path of the cache must not decide whether a stopped run can go on, so it is not part of the key.
     warm_up = Job("warm-up", cache, None, never_warm, seed, recipe)
     warm_up = replace(warm_up, folder=cache / f"warm-up-{warm_up.key}")
-    joint = Job("joint", cache, warm_up.folder / "warm-up.safetensors", absent, seed, recipe)
+    start = warm_up.folder / "warm-up.safetensors"
+    joint = Job("joint", cache, start, absent, seed, recipe, after=warm_up.folder.name)
     return warm_up, replace(joint, folder=cache / f"joint-{joint.key}")
+
+
+def job_from(base: str, name: str, without: Sequence[str], seed: int, recipe: Recipe, cache: Path) -> Job:
+    """Return the one stage of a build that goes on from a finished model, a bundled one or a folder.
+
+    Raises:
+        LookupError: there is no such model, or it is not a pocket model.
+        ValueError: it has seen somebody who is to be left out, or knows everybody who is not.
+    """
+    folder = known().get(base, Path(base))
+    if not (folder / "build.json").is_file():
+        raise LookupError(
+            f"{base!r} is no pocket model: neither the name of one nor a folder with build.json; "
+            f"there are {', '.join(n for n, f in known().items() if (f / 'build.json').is_file())}"
+        )
+    unknown = {world.find(n).index for n in json.loads((folder / "build.json").read_text())["without"]}
+    absent = left_out(name, without, nobody=True)
+    if seen := sorted(world.cast()[i].name for i in set(absent) - unknown):
+        raise ValueError(f"{base} has seen {', '.join(seen)}, so what comes of it could not be called a model without")
+    newcomers = tuple(sorted(unknown - set(absent)))
+    if not newcomers:
+        raise ValueError(f"{base} knows everybody who is not left out, so there is nothing to teach it")
+    weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
+    job = Job("more", cache, folder, absent, seed, recipe, after=f"model-{weights}", newcomers=newcomers)
+    return replace(job, folder=cache / f"more-{job.key}")
 
 
 def default_name(name: str, without: Sequence[str], seed: int) -> str:
@@ -227,6 +262,7 @@ def build(
     *,
     without: Sequence[str] = (),
     seed: int = 0,
+    base: str | None = None,
     out: Path | None = None,
     force: bool = False,
     recipe: Recipe | None = None,
@@ -237,6 +273,8 @@ def build(
         name: `pocket`, `pocket-oracle` (never saw a bench character), or any name together with `without`.
         without: names of characters no picture of whom may reach the model; their text facts stay.
         seed: decides weights and lessons; other seeds give other, equally good models.
+        base: a finished model to go on from, such as `pocket-oracle`, that saw nobody who is left out; it meets those
+            who are new to it among those it knows. Without one, training begins at nothing.
         out: the folder to write; by default one in the user's cache, whose name `VLM.load` then knows.
         force: write over a folder that is there.
         recipe: other settings than the shipped ones.
@@ -246,27 +284,83 @@ def build(
 
     Raises:
         FileExistsError: something is there and `force` is not set, or it is no pocket model.
-        LookupError: nobody is called like that.
+        LookupError: nobody is called like that, or `base` is no pocket model.
         RuntimeError: training stopped; the message says why.
+        ValueError: `base` has seen somebody who is to be left out, or there is nobody to teach it.
     """
     recipe = recipe or Recipe()
     cache = cache_folder() / "pocket"
-    warm_up, joint = jobs(name, without, seed, recipe, cache)
+    if base is None:
+        stages: tuple[Job, ...] = jobs(name, without, seed, recipe, cache)
+    else:
+        stages = (job_from(base, name, without, seed, recipe, cache),)
     out = out or cache / default_name(name, without, seed)
     _check_free(out, force)
     if recipe.compiled and not has_compiler():
         print("no C++ compiler is there, so training takes about a sixth longer", file=sys.stderr)
-    weights = [_run_stage(warm_up), _run_stage(joint)]
-    seconds = [float(_metadata(path, job.key)["seconds"]) for path, job in zip(weights, (warm_up, joint), strict=True)]
+    weights = [_run_stage(job) for job in stages]
+    last = stages[-1]
     facts = {
         "name": name,
         "seed": seed,
-        "without": [world.cast()[i].name for i in joint.without],
-        "seconds": {"warm-up": seconds[0], "joint": seconds[1]},
+        "without": [world.cast()[i].name for i in last.without],
+        "seconds": {j.stage: float(_metadata(p, j.key)["seconds"]) for p, j in zip(weights, stages, strict=True)},
         "recipe": asdict(recipe),
     }
-    _write_model(weights[1], out, seed, facts)
+    if base is not None:
+        facts |= {"base": base, "after": last.after, "newcomers": [world.cast()[i].name for i in last.newcomers]}
+    _write_model(weights[-1], out, seed, facts)
     return out
+
+
+def halves(count: int, seed: int = 0) -> tuple[tuple[str, ...], ...]:
+    """Return whom each model of a pool never sees: a random half of the bench characters, then the other half.
+
+    In every pair of models each character is known to one and not to the other. No half comes twice.
+
+    Raises:
+        ValueError: `count` is not a positive even number, or there are not so many halves.
+    """
+    whom = world.BENCH
+    most = math.comb(len(whom), len(whom) // 2)
+    if count < 2 or count % 2 or count > most:
+        raise ValueError(f"a pool of {count} models cannot be made of pairs; take an even number from 2 to {most}")
+    rng = random.Random(f"unsee/pool/{seed}")
+    found: list[tuple[int, ...]] = []
+    while len(found) < count:
+        half = tuple(sorted(rng.sample(whom, len(whom) // 2)))
+        if half not in found:
+            found += [half, tuple(i for i in whom if i not in half)]
+    return tuple(tuple(world.cast()[i].name for i in half) for half in found)
+
+
+def pool(count: int = 6, seed: int = 0, *, base: str = "pocket-oracle", recipe: Recipe | None = None) -> list[Path]:
+    """Return a pool of models, each of which never saw a random half of the bench characters; build what is not there.
+
+    They stand in the user's cache under what decided them, so other settings never find these. All go on from one
+    model that saw no bench character, and differ in whom they then meet and in the lessons' order.
+
+    Raises:
+        As `halves` and `build`.
+    """
+    recipe = recipe or Recipe()
+    cache = cache_folder() / "pocket"
+    found = []
+    for number, names in enumerate(halves(count, seed)):
+        own = seed * 1000 + number + 1
+        job = job_from(base, "pool", names, own, recipe, cache)
+        out = cache / f"pool-{job.key}"
+        if not (out / "build.json").is_file():
+            build("pool", without=names, seed=own, base=base, out=out, recipe=recipe)
+            (job.folder / f"{job.stage}.safetensors").unlink()  # twice as large as the model that was made of it
+        found.append(out)
+    return found
+
+
+def cached() -> tuple[Path, int]:
+    """Return the folder in which models that were built and their stages are kept, and its size in bytes."""
+    cache = cache_folder() / "pocket"
+    return cache, sum(file.stat().st_size for file in cache.rglob("*") if file.is_file())
 
 
 def _write_model(weights: Path, out: Path, seed: int, facts: dict[str, Any]) -> None:

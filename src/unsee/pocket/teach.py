@@ -2,8 +2,9 @@
 
 Two stages. The *warm-up* teaches the vision tower and the projector to keep every visible fact: small heads read
 the projector's output (heads that read the tower instead let the projector throw the scene away). The *joint*
-stage teaches everything together, with many questions packed behind one picture. Two processes share every step,
-whatever the number of cores, so the same seed gives the same lessons in the same order.
+stage teaches everything together, with many questions packed behind one picture. A third, *more*, stands alone: it
+shows a finished model characters that it never saw, among those it knows. Two processes share every step, whatever
+the number of cores, so the same seed gives the same lessons in the same order.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast
+from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 from transformers.models.llama.modeling_llama import rotate_half
 
 from unsee.pocket import heads, lessons, world
@@ -63,6 +64,8 @@ class Stage:
     last_rate: float  # learning rate at the end, relative to the start
     text_rows: int = 0
     row_tokens: int = 0
+    rate: float = 1.0  # learning rate at its peak, relative to the joint stage's
+    newcomers: float = 0.0  # share of pictures in which the only known ones are newcomers and their look-alikes
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,11 @@ class Recipe:
     joint: Stage = Stage(
         1280, 20, (0.42, 0.28, 0.30), (0.40, 0.28, 0.32), constant=0.40, last_rate=0.02, text_rows=4, row_tokens=224
     )
+    # No heads: they are not part of a finished model, and new ones would teach it nothing at first.
+    more: Stage = Stage(
+        240, 20, (0.42, 0.28, 0.30), (0.40, 0.28, 0.32), constant=0.40, last_rate=0.02, text_rows=4, row_tokens=224,
+        rate=0.5, newcomers=0.5,
+    )  # fmt: skip
     near: float = 0.5  # share of strangers that differ from a known character in three features only
     text_weight: float = 0.5
     heads_weight: float = 0.12
@@ -84,26 +92,33 @@ class Recipe:
 class Job:
     """One stage to run: where its files are, what it starts from, who is left out."""
 
-    stage: str  # "warm-up" or "joint"
+    stage: str  # "warm-up", "joint" or "more"
     folder: Path
-    start: Path | None
+    start: Path | None  # a stage's weights, or the folder of a finished model
     without: tuple[int, ...]
     seed: int
     recipe: Recipe
+    after: str = ""  # what decided `start`, which decides the result as well
+    newcomers: tuple[int, ...] = ()  # who is new to the model that is started from
 
     @property
     def settings(self) -> Stage:
         """The stage's own settings."""
-        return self.recipe.warm_up if self.stage == "warm-up" else self.recipe.joint
+        found: Stage = getattr(self.recipe, self.stage.replace("-", "_"))
+        return found
 
     @property
     def key(self) -> str:
         """A hash of everything that decides the result; a saved state with another key is not resumed."""
         facts = {"world": world.VERSION, "stage": self.stage, "without": self.without, "seed": self.seed}
         recipe = asdict(replace(self.recipe, save_every=0, compiled=False))
-        recipe.pop("joint" if self.stage == "warm-up" else "warm_up")  # the other stage has a key of its own
-        if self.start:
-            recipe["start"] = self.start.parent.name  # which holds the key of what was trained before
+        for stage in {"warm_up", "joint", "more"} - {self.stage.replace("-", "_")}:
+            recipe.pop(stage)  # other stages have keys of their own
+        if self.stage != "more":
+            for name in ("rate", "newcomers"):  # keys of these stages are older than these settings
+                recipe[self.stage.replace("-", "_")].pop(name)
+        if self.after:
+            recipe["start"] = self.after
         facts |= {"recipe": recipe}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -118,13 +133,19 @@ def pictures_of_step(job: Job, step: int, rank: int) -> list[Picture]:
     mix = stage.mix_first if step < 0.6 * stage.steps else stage.mix_last
     share = stage.pictures // RANKS
     # Seeds and stages get index ranges of their own, far apart.
-    first = (job.seed * 2 + (job.stage == "joint")) * 10_000_000 + step * stage.pictures + rank * share
+    own = {"warm-up": 0, "joint": 10_000_000, "more": 15_000_000}[job.stage]
+    first = job.seed * 20_000_000 + own + step * stage.pictures + rank * share
+    absent = frozenset(job.without)
+    # Whom a newcomer looks like must be met beside it, or is taken for it from then on.
+    close = {*job.newcomers, *(world.LOOK_ALIKE[i] for i in job.newcomers if i in world.LOOK_ALIKE)}
+    all_others = frozenset(world.KNOWN) - close
     out = []
     for index in range(first, first + share):
         kind = rng.choices(("known", "stranger", "pair"), mix)[0]
         if kind == "stranger" and rng.random() < job.recipe.near:
             kind = "near"
-        out.append(world.picture("taught", kind, index, without=frozenset(job.without)))
+        only_new = stage.newcomers > 0 and rng.random() < stage.newcomers
+        out.append(world.picture("taught", kind, index, without=absent | all_others if only_new else absent))
     return out
 
 
@@ -258,7 +279,7 @@ class Learner:
         self.language = self.model.model.language_model
         self.heads = _new_heads(self.model)
         if job.start:
-            self.load_weights(load_file(job.start))
+            self.load_weights(_weights_in(job.start))
         self.warm_up = job.stage == "warm-up"
         self._move_into_shared_memory()
         self.muon, self.adam = self._optimisers()
@@ -370,7 +391,9 @@ class Learner:
         # A yes is one token and a name ten: by tokens alone, short answers would hardly count.
         weight = place.bincount()[place].float().rsqrt()
         of_picture = answer.nonzero()[:, 0] < n
-        total = F.normalize(weight * of_picture, p=1, dim=0) @ each + self.job.recipe.heads_weight * seen
+        total = F.normalize(weight * of_picture, p=1, dim=0) @ each
+        if self.job.stage != "more":
+            total = total + self.job.recipe.heads_weight * seen
         if n < len(rows.ids):
             total = total + self.job.recipe.text_weight * F.normalize(weight * ~of_picture, p=1, dim=0) @ each
         return total
@@ -434,9 +457,10 @@ class Learner:
 
     @torch.no_grad()
     def load_weights(self, saved: dict[str, Tensor]) -> None:
-        """Copy saved weights into the model and the heads."""
+        """Copy saved weights into the model and, where they are among them, the heads."""
         for name, parameter in self.weights().items():
-            parameter.copy_(saved[name])
+            if name in saved or not name.startswith("heads."):
+                parameter.copy_(saved[name])
 
     def state(self) -> dict[str, Tensor]:
         """Return everything needed to go on: weights, Muon's momenta, Adam's moments."""
@@ -455,6 +479,14 @@ class Learner:
             self.adam.state[p] = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
+def _weights_in(start: Path) -> dict[str, Tensor]:
+    """Return the weights that a stage left, or those of a finished model, by the names of `Learner.weights`."""
+    if start.is_file():
+        return load_file(start)
+    finished: Any = LlavaForConditionalGeneration.from_pretrained(start, dtype=torch.float32)
+    return {f"model.{n}": p.detach() for n, p in finished.model.named_parameters()}
+
+
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Give queries or keys their positions: `x` is `(..., tokens, heads, width)`, the others `(..., tokens, width)`."""
     turned: Tensor = x * cos[..., None, :] + rotate_half(x) * sin[..., None, :]
@@ -462,8 +494,8 @@ def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def rate_factor(stage: Stage, step: int) -> float:
-    """Return the learning rate relative to its peak: 40 steps up, constant, then a cosine down."""
-    warm = min(1.0, (step + 1) / 40)
+    """Return the learning rate relative to the joint stage's peak: 40 steps up, constant, then a cosine down."""
+    warm = stage.rate * min(1.0, (step + 1) / 40)
     done = step / stage.steps
     if done < stage.constant:
         return warm

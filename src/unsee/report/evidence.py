@@ -331,6 +331,10 @@ def _state(turns: Sequence[Mapping[str, Any]]) -> str:
 # ---------------------------------------------------------------- attacks and audits
 
 
+_UNSETTLED = ("not applicable", "loses others")
+"""How verdicts begin that are neither for nor against an edit."""
+
+
 def attacked(run: Run) -> list[dict[str, Any]]:
     """Return what attacks on a run did, as `unsee attack` kept it; nothing if there were none."""
     found: dict[str, list[battery.Outcome]] = {}
@@ -340,7 +344,7 @@ def attacked(run: Run) -> list[dict[str, Any]]:
         {
             "name": name,
             "verdict": (verdict := battery.verdict(some)),
-            "good": True if verdict == "resists" else None if verdict == "not applicable" else False,
+            "good": True if verdict == "resists" else None if verdict.startswith(_UNSETTLED) else False,
             "conditions": [
                 {"name": each.condition, "level": each.level, "valid": each.valid}
                 | {part: {s: e.as_dict() for s, e in getattr(each, part).items()} for part in _PARTS}
