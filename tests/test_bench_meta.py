@@ -298,7 +298,7 @@ def test_tables_and_the_figure_come_from_what_is_kept(stub, tmp_path, capsys):
 def test_a_pool_is_built_where_none_is_given(monkeypatch):
     from unsee.pocket import build
 
-    monkeypatch.setattr(build, "pool", lambda count, seed: [Path(f"{count}-{seed}")], raising=False)
+    monkeypatch.setattr(build, "pool", lambda count, seed: [Path(f"{count}-{seed}")])
     assert cli._built(4, 1) == [Path("4-1")]
 
 

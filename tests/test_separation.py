@@ -115,6 +115,8 @@ def test_without_a_scale_stability_means_nothing_and_without_a_measurement_there
     assert separation.stability(FOUR, [10, 2, 2, 10], [NAN] * 4).n == 0
     noise = [1, 2, 0, 1]
     assert math.isnan(separation.stability(FOUR, noise, noise).value), "knowing at 1 and never-knowing at 1"
+    unsure = [5, 2, 3, 1]
+    assert math.isnan(separation.stability(FOUR, unsure, unsure).value), "at 3 and 2.5, and the one of x falls below"
 
 
 def test_a_row_says_how_far_each_side_moves():

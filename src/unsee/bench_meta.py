@@ -101,7 +101,7 @@ def members(places: Sequence[str | os.PathLike[str]]) -> tuple[Member, ...]:
         ValueError: It does not say whom it was never shown, or two of them are the same.
     """
     found: dict[str, Member] = {}
-    for place in map(os.fspath, places):
+    for place in [os.fspath(each) for each in places]:
         source = _files.find(place)
         file = source.folder / "build.json"
         told = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
@@ -149,7 +149,7 @@ def measures() -> dict[str, Measure]:
     to, and is left out; see `left_out`. Two numbers that no metric gives are added: how often the logit lens finds the
     name in the layer where it finds it most, and the leak after relearning.
     """
-    found = {}
+    found: dict[str, Measure] = {}
     for metric in evaluation.plugged().values():
         if not _about_others(metric):
             group = getattr(metric, "GROUP", "further")
@@ -550,8 +550,8 @@ def scored(folder: Path, *, anew: bool = False, progress: bool = False) -> Pool:
                 continue
             pairs.append(Pair(member.label, concept, concept not in member.without))
             for cell in cells:
-                found = anchors.scores(_there(cell, folder), anew=anew)
-                table.setdefault((cell.subject, cell.condition), {})[len(pairs) - 1] = found
+                scores = anchors.scores(_there(cell, folder), anew=anew)
+                table.setdefault((cell.subject, cell.condition), {})[len(pairs) - 1] = scores
         if progress:
             print(f"scored: {concept}", file=sys.stderr)
     _check_counts(sum(pair.knows for pair in pairs), sum(not pair.knows for pair in pairs))

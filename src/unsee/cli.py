@@ -301,7 +301,7 @@ def bench(
     If not told otherwise, those are the eight bench characters of the built-in world. Each is forgotten on its own, and
     the base is there again for the next. What is done is kept, every cell as a run folder, so a stopped bench goes on
     where it was, and other methods may join those in a folder; other settings need another. Concepts that the model
-    does not recognise are left out, and named.
+    does not recognise are left out, and named. What the metrics themselves are worth says `unsee bench meta`.
 
         $ unsee bench --seeds 3
         $ unsee bench --method siu po ga ga_kl --out runs/methods
@@ -427,7 +427,7 @@ def meta(
     place: Place = HERE,
     json_: bool = False,
 ) -> None:
-    """Measure the metrics: which of them tell who knows from who never knew?
+    """Say which metrics tell who knows from who never knew.
 
     A pool of pocket models is asked, each of which was never shown a random half of the eight bench characters. Who
     knows whom is therefore known: a model that was shown a character and names it is a knowing pair, one that was not
@@ -437,7 +437,7 @@ def meta(
     rounded to 8 or 4 bits and after a little relearning.
 
         $ unsee bench meta
-        $ unsee bench meta --models pocket pocket-oracle --name "Pledu Lotaim" "Baru Hitosk" --most 4 --out runs/try
+        $ unsee bench meta --models pocket pocket-oracle --most 4 --out runs/try
         $ unsee bench meta --rescore --table hiders --form csv
 
     Then come those that hide: models that know and have the name kept down in the output layer, models that never knew
@@ -451,7 +451,8 @@ def meta(
     Args:
         models: Models of a pool of your own, by folder or name, instead of one that is built. Each needs a build.json
             that lists under "without" whom it was never shown, as `unsee pocket build` writes it.
-        count: How many models to build, in pairs that leave out opposite halves; up to 30 minutes each, once.
+        count: How many models to build, in pairs that leave out opposite halves; that takes up to half an hour each,
+            once.
         seed: Of that pool: other halves, and other weights.
         name: Bench characters to ask about instead of all eight.
         most: At most so many probes of each kind.

@@ -15,7 +15,7 @@ from unsee import bench
 from unsee.files import write_whole
 from unsee.judge import right
 from unsee.records import Estimate
-from unsee.separation import ITSELF, PLAIN
+from unsee.separation import FORGOTTEN, HIDERS, ITSELF, PLAIN
 from unsee.stats import mean_of
 
 if TYPE_CHECKING:
@@ -186,26 +186,26 @@ def draw_frontier(found: Mapping[str, tuple[Estimate, Estimate]], out: Path) -> 
 
 def draw_pools(pool: Pool, rows: Sequence[Row], out: Path) -> None:
     """Draw what each metric says of each pair, a panel for each metric: both pools, hiders, and the threshold."""
-    subjects = dict.fromkeys(subject for subject, condition in pool.values if condition == PLAIN and subject != ITSELF)
+    there = {subject for subject, condition in pool.values if condition == PLAIN}
+    subjects = [subject for subject in (*HIDERS, FORGOTTEN) if subject in there]
     names = ["never-knowing", "knowing", *subjects]
-    figure, axes = panels(len(rows), out_of=3)
+    figure, axes = panels(len(rows), out_of=min(5, len(rows)))
     for axis, row in zip(axes, rows, strict=False):
-        scale = 100 if row.measure.unit == "%" else 1
-        told = pool.values[ITSELF, PLAIN][row.measure.name]
-        columns = [
-            [value for value, pair in zip(told, pool.pairs, strict=True) if pair.knows is side]
-            for side in (False, True)
-        ]
-        columns += [list(pool.values[subject, PLAIN].get(row.measure.name, ())) for subject in subjects]
-        for place, values in enumerate(columns):
+        scale, name = 100 if row.measure.unit == "%" else 1, row.measure.name
+        told = zip(pool.values[ITSELF, PLAIN][name], pool.pairs, strict=True)
+        sides: dict[bool, list[float]] = {False: [], True: []}
+        for value, pair in told:
+            sides[pair.knows].append(value)
+        for place, values in enumerate((*sides.values(), *(pool.values[subject, PLAIN][name] for subject in subjects))):
             some = [scale * value for value in values if not math.isnan(value)]
             # Side by side in the order of the pairs, so that alike ones do not hide each other.
-            aside = [place + 0.5 * (n / max(1, len(some) - 1) - 0.5) for n in range(len(some))]
+            aside = [place + 0.6 * (n / max(1, len(some) - 1) - 0.5) for n in range(len(some))]
             axis.plot(aside, some, "o", markersize=2.5, alpha=0.7, color=f"C{place}")
         if not math.isnan(row.threshold):
             axis.axhline(scale * row.threshold, color="0.6", linewidth=0.8, linestyle="--")
-        axis.set_title(f"{row.measure.name}, AUC {row.auc.value:.2f}", fontsize=9, parse_math=False)
-        axis.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=7)
+        axis.set_title(f"{name} ({row.auc.value:.2f})", fontsize=8, parse_math=False)
+        axis.set_xticks(range(len(names)), names, rotation=35, ha="right", fontsize=7)
+        axis.tick_params(axis="y", labelsize=7)
     save(figure, out)
 
 
