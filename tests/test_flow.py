@@ -235,6 +235,17 @@ def test_the_last_file_closes_the_run(made):
     assert max(written, key=written.get) == "complete.json"
 
 
+def test_another_picture_than_the_one_of_the_run_is_refused_with_the_remedy(made, wish):
+    run = runs.read(made.folder)
+    told = run.read_json("config.json")["config"]
+    (name,) = told["pictures"]
+    told["pictures"][name] = "0" * 64
+    with pytest.raises(ValueError, match="name them with --image"):
+        flow.request_of(run, told, ())
+    with pytest.raises(ValueError, match=f"the picture for {re.escape(name)} is not .*; name that one with --image"):
+        flow.request_of(run, told, wish.images)
+
+
 @posix
 def test_a_run_is_private_and_keeps_no_picture(made, command):
     assert stat.S_IMODE(made.folder.stat().st_mode) == 0o700

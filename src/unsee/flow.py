@@ -626,7 +626,9 @@ def request_of(run: Run, config: Mapping[str, Any], images: Sequence[str | os.Pa
     if images or not all(path.exists() for path in kept):  # what was kept is a copy, with a hash of its own
         for (name, should), now in zip(config["pictures"].items(), _hashes(request).values(), strict=True):
             if should != now:
-                raise ValueError(f"the picture for {name} is not the one that {run.folder} was made from")
+                raise ValueError(
+                    f"the picture for {name} is not the one that {run.folder} was made from; name that one with --image"
+                )
     return request
 
 
