@@ -1232,8 +1232,8 @@ def build(
 ) -> None:
     """Train a pocket model, from scratch or from another one.
 
-    From scratch it takes 40 to 60 minutes on two CPU cores, from another one about
-    five; the exam of it another ten.
+    From scratch it takes 40 to 60 minutes on two CPU cores, from another one some
+    six; the exam of it another ten.
 
         $ unsee pocket build mine --without "Pledu Lotaim" --base pocket-oracle
         $ unsee pocket build pocket --seed 1
