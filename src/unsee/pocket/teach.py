@@ -102,9 +102,14 @@ class Job:
     newcomers: tuple[int, ...] = ()  # who is new to the model that is started from
 
     @property
+    def field(self) -> str:
+        """What the stage's settings are called in the recipe."""
+        return self.stage.replace("-", "_")
+
+    @property
     def settings(self) -> Stage:
         """The stage's own settings."""
-        found: Stage = getattr(self.recipe, self.stage.replace("-", "_"))
+        found: Stage = getattr(self.recipe, self.field)
         return found
 
     @property
@@ -112,11 +117,11 @@ class Job:
         """A hash of everything that decides the result; a saved state with another key is not resumed."""
         facts = {"world": world.VERSION, "stage": self.stage, "without": self.without, "seed": self.seed}
         recipe = asdict(replace(self.recipe, save_every=0, compiled=False))
-        for stage in {"warm_up", "joint", "more"} - {self.stage.replace("-", "_")}:
+        for stage in {"warm_up", "joint", "more"} - {self.field}:
             recipe.pop(stage)  # other stages have keys of their own
         if self.stage != "more":
             for name in ("rate", "newcomers"):  # keys of these stages are older than these settings
-                recipe[self.stage.replace("-", "_")].pop(name)
+                recipe[self.field].pop(name)
         if self.after:
             recipe["start"] = self.after
         facts |= {"recipe": recipe}
