@@ -499,6 +499,7 @@ def main() -> None:
     parser.add_argument("--spare", action="store_true", help="compute layers twice instead of keeping them")
     parser.add_argument("--out", type=Path, default=Path("docs/img/cost.svg"))
     given = parser.parse_args()
+    memory.keep_freed()  # as the command line does; for every layout
     if given.what == "compute":
         compute()
     elif given.what == "one":

@@ -66,6 +66,7 @@ def test_a_row_by_hand():
     ]
     assert packed.rows == (0, 0)
     assert [places.tolist() for places in packed.places] == [[0, 1, 2, 3], [0, 1, 4]]
+    assert packed.plain == 2, "the beginning"
 
 
 def test_short_groups_share_a_row_by_hand():
@@ -76,6 +77,7 @@ def test_short_groups_share_a_row_by_hand():
     assert packed.sees[1].int().tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1]]
     assert packed.rows == (1, 1, 0)
     assert packed.beginnings == (2, 0, 1), "row by row"
+    assert packed.plain == 1, "the shorter beginning of the two at the left"
     assert [places.tolist() for places in packed.places] == [[0, 1], [2, 3], [0, 1, 2, 3]]
 
 
@@ -233,6 +235,8 @@ def test_shared_beginnings_change_no_answer(pocket, monkeypatch):
     assert pocket.shares
     shared = pocket.generate(asked, max_new_tokens=12)
     assert len(set(shared)) > 4, "it says the same to everything, so this proves nothing"
+    monkeypatch.setattr("unsee.vlm._MANY", 1)  # what rows begin with is run on its own
+    assert pocket.generate(asked, max_new_tokens=12) == shared
     monkeypatch.setattr(type(pocket), "shares", False)
     assert pocket.generate(asked, max_new_tokens=12) == shared
 

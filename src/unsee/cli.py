@@ -1029,8 +1029,10 @@ def _show(outcome: Any, *, full: bool = False, sent: str | None = None, as_json:
 
 def _loaded(model: str, loading: Place, *, training: Any = None) -> Any:
     """Load a model as the options say; how much memory a large one takes is printed first."""
+    from unsee import memory
     from unsee.vlm import VLM
 
+    memory.keep_freed()
     work = None
     if training is not None:
         values = training if isinstance(training, Mapping) else dataclasses.asdict(training)

@@ -28,6 +28,7 @@ class Packed(NamedTuple):
         rows: Row of every turn.
         places: Where in its row each token of a turn stands, the shared ones included.
         beginnings: The group of every beginning, row by row and from left to right.
+        plain: How many columns at the left hold beginnings only, in every row: there a token sees all before it.
     """
 
     ids: Tensor
@@ -36,6 +37,7 @@ class Packed(NamedTuple):
     rows: tuple[int, ...]
     places: tuple[Tensor, ...]
     beginnings: tuple[int, ...]
+    plain: int
 
 
 def shared(sequences: Sequence[Sequence[Any]], most: int) -> int:
@@ -144,7 +146,8 @@ def pack(groups: Sequence[tuple[int, Sequence[Tensor]]], width: int, pad: int) -
     mine = together & ((turn_of[:, None, :] == turn_of[:, :, None]) | (turn_of[:, None, :] == -1))
     sees = mine & (order[None, :] <= order[:, None])
     beginnings = tuple(stretches[number][0] for inside in laid for number in inside)
-    return Packed(ids, positions, sees, tuple(rows), tuple(places), beginnings)
+    plain = min(stretches[inside[0]][1] for inside in laid)
+    return Packed(ids, positions, sees, tuple(rows), tuple(places), beginnings, plain)
 
 
 class Column(DynamicLayer):

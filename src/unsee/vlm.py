@@ -56,6 +56,7 @@ _Done = Callable[[Sequence[int], Sequence[Any]], None]  # is told which of the t
 _ALL = frozenset({"text", "logprob", "distribution", "hidden", "gradient", "weights"})
 _PER_TOKEN = {"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids"}  # the rest is about images
 _CONTEXT = 1024  # tokens that a question with its picture and answer is taken to have when memory is shared out
+_MANY = 128  # columns that are worth a pass of their own
 _TOP = 50  # how many next tokens an answer keeps; the rest is summed up in its tail
 _WRITES = ("down_proj", "fc2")  # what families call the last Linear module of an MLP
 
@@ -837,7 +838,31 @@ class VLM:
         begins = _begins(sequences, pictures, [len(ids) - 1 for ids in sequences])
         packed, inputs = self._packed(sequences, pictures, begins, features, positions)
         rows, last = torch.tensor(packed.rows), torch.stack([places[-1] for places in packed.places])
+        if cache is not None:
+            inputs, gone = self._begun(inputs, packed.plain, cache)
+            last = last - gone
         return self._logits_at(rows, last, **inputs, past_key_values=cache, use_cache=cache is not None), packed
+
+    def _begun(self, inputs: dict[str, Any], plain: int, cache: Cache) -> tuple[dict[str, Any], int]:
+        """Run the plain columns at the left of rows on their own, where they are many and hold all pictures.
+
+        Attention that looks back at everything needs no mask, and so costs half of what it costs under one.
+
+        Returns:
+            What is left to run, and how many columns are done.
+        """
+        ids = inputs["input_ids"]
+        if plain < _MANY or (ids[:, plain:] == self.model.config.image_token_id).any():
+            return inputs, 0
+        left = {
+            "input_ids": ids[:, plain:],
+            "attention_mask": inputs["attention_mask"][:, :, plain:],
+            "position_ids": inputs["position_ids"][..., plain:],
+        }
+        first = {**inputs, "input_ids": ids[:, :plain], "position_ids": inputs["position_ids"][..., :plain]}
+        nothing = torch.empty(0, dtype=torch.long)
+        self._logits_at(nothing, nothing, **{**first, "attention_mask": None}, past_key_values=cache, use_cache=True)
+        return left, plain
 
     def _continue(self, turns: Sequence[Turn], most: int) -> list[list[int]]:
         """The likeliest next tokens of prompts, each through the one that ends it.

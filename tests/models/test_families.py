@@ -235,6 +235,11 @@ def test_batched_answers_are_single_answers(vlm, turns, tmp_path, monkeypatch):
     single = [vlm.generate([item], max_new_tokens=8)[0] for item in asked]
     assert len(set(single)) > 4, "the model says the same to everything, so this proves nothing"
     assert vlm.generate(asked, max_new_tokens=8) == single
+    begun, begin = [], VLM._begun
+    monkeypatch.setattr("unsee.vlm._MANY", 1)  # what all rows begin with is run on its own
+    monkeypatch.setattr(VLM, "_begun", lambda *given: begun.append(begin(*given)) or begun[-1])
+    assert vlm.generate(asked, max_new_tokens=8) == single
+    assert any(columns for _, columns in begun) == vlm.shares
     probes = [Probe(id=str(i), kind="k", question=q, image=p, picture=(p and str(i)) or "", way="next")
               for i, (p, q) in enumerate(asked)]  # fmt: skip
     following = vlm.answer(probes)

@@ -30,6 +30,7 @@ from torch import Tensor
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 from transformers import LlavaForConditionalGeneration
 
+from unsee import memory
 from unsee.files import locked
 from unsee.models._files import bars_for, cache_folder, known
 from unsee.pocket import world
@@ -37,9 +38,6 @@ from unsee.pocket.model import build_model, build_processor, build_tokenizer
 from unsee.pocket.teach import RANKS, Job, Learner, Recipe, Shared, has_compiler
 
 BUNDLED = ("pocket", "pocket-oracle")
-# For glibc in the training processes: what a step has freed is kept for the next one. Without it every step asks the
-# kernel for the same memory again.
-_KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 33), "MALLOC_TOP_PAD_": str(1 << 28)}
 
 
 def _save_whole(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
@@ -64,6 +62,7 @@ def _run_process(rank: int, job: Job, shared: Shared) -> None:
     signal.signal(signal.SIGTERM, _leave)  # which then ends it
     parent = os.getppid()
     torch.set_num_threads(max(1, (os.cpu_count() or RANKS) // RANKS))
+    memory.keep_freed()
     learner = Learner(job, rank, shared)
     state_file = job.folder / f"{job.stage}.state.safetensors"
     saved = _metadata(state_file, job.key)
@@ -167,8 +166,6 @@ def _run_stage(job: Job) -> Path:
 def _run_processes(job: Job) -> None:
     """Run a stage in two single-threaded processes: one process with two threads waits a third of the time."""
     shared = Shared.allocate(job, torch.multiprocessing.get_context("spawn").Barrier(RANKS))
-    for name, value in _KEEP_MEMORY.items():
-        os.environ.setdefault(name, value)
     processes = spawn(_run_process, (job, shared), nprocs=RANKS, join=False)
     try:
         while not processes.join():
