@@ -106,6 +106,27 @@ def test_methods_join_those_in_a_folder_whether_they_prepare_a_request_or_not(st
     assert bench.remarks(cells, "other")[0].startswith("siu: ")
 
 
+def test_further_oracles_are_asked_about_whom_they_do_not_know(stub, tmp_path, tiny, monkeypatch):
+    def preflight(vlm, request):
+        if vlm is tiny and request.concept.name != "Ann Abel":
+            raise flow.NotRecognisedError("it does not")
+        return Preflight()
+
+    monkeypatch.setattr(flow, "preflight", preflight)
+    for _ in range(2):  # the second time it is all there
+        cells = stub.run(tmp_path, seeds=(0,), oracle=tiny, oracles=[tiny])
+        asked = {(c["variant"], c["concept"]) for c in cells if c["variant"].startswith("oracle")}
+        assert asked == {("oracle", name) for name in NAMES} | {("oracle-2", name) for name in NAMES[1:]}
+        assert len(stub.calls) == 3 * (1 + 1 + 1) + 2
+    told = bench.summary(cells)[LEAK]
+    assert set(told) == {"before", "oracle", "oracle-2", "siu"}
+    assert bench.summary(bench.rescore(tmp_path)) == bench.summary(cells)
+    inside = runs.read(bench.place(tmp_path, {"variant": "siu", "concept": NAMES[1], "seed": 0}))
+    assert inside.answered() == ["after", "before", "oracle"], "the page of a run has one oracle"
+    with pytest.raises(FileExistsError, match="was made with oracles "):
+        stub.run(tmp_path, seeds=(0,), oracle=tiny)
+
+
 @pytest.mark.parametrize("start", ["", '{"model": '])
 def test_a_bench_killed_at_its_first_line_starts_anew(stub, tmp_path, start):
     (tmp_path / "cells.jsonl").write_text(start)
@@ -295,6 +316,26 @@ def test_scores_are_anchored_between_before_and_the_oracle():
     told = {variant: (e.value, e.n) for variant, e in found["ranking"].items()}
     assert told == {"before": (0, 2), "oracle": (pytest.approx(1), 2), "x": (pytest.approx(0.5), 2)}
     assert bench.grid(found, bench.ANCHORED, unit="of the way")[0] == ["", "name AUC"]
+
+
+def test_several_oracles_are_one_end_and_each_is_placed_by_the_others():
+    """By hand, from 1 down: oracles at 0 and 0.2 mean 0.1, so 0.55 has gone half of the way.
+
+    The first is at 1.25 of the way to the second, which is at 0.8 of the way to the first. Distances are taken to the
+    first, so it is no end of that scale: there the second is, at 0.2, and 0.6 has gone half.
+    """
+    cells = [
+        graded(variant, name, -1, auc=auc, **{"oracle_distance: next": far})
+        for variant, auc, far in (("before", 1.0, 1.0), ("oracle", 0.0, 0.0), ("oracle-2", 0.2, 0.2), ("x", 0.55, 0.6))
+        for name in "AB"
+    ]
+    found = bench.anchored(cells)
+    places = {variant: e.value for variant, e in found["ranking"].items()}
+    assert places == pytest.approx({"before": 0, "oracle": 1.25, "oracle-2": 0.8, "x": 0.5})
+    assert (found["ranking"]["x"].low, found["ranking"]["x"].high) == pytest.approx((0.45, 0.45 / 0.8)), "as far apart"
+    assert found["oracle_distance: next"]["x"].value == pytest.approx(0.5)
+    rows = bench.grid(found, bench.ANCHORED, unit="of the way")[1]
+    assert [row[0] for row in rows] == ["before", "oracle", "oracle-2", "x"]
 
 
 def test_tables_have_arrows_anchors_first_and_nothing_unescaped():

@@ -180,6 +180,35 @@ def test_a_concept_on_which_anchors_agree_counts_in_the_mean():
     assert math.isnan(found.low), "every draw says 1, which is not certainty"
 
 
+def test_of_several_models_that_never_knew_every_resample_takes_one():
+    """By hand, from 1 to 0 or 0.5: 0.6 has gone 0.4 or 0.8 of the way, 8 fifteenths to the mean; C is known to one."""
+    never = [{"a": 0.0, "b": 0.5}, {"b": 0.5, "a": 0.0}]
+    found = stats.anchored([0.6, 0.6], [1, 1], never)
+    assert (found.value, found.low, found.high) == pytest.approx((8 / 15, 0.4, 0.8))
+    found = stats.anchored([0.6, 0.6, 0.6], [1, 1, 1], [*never, {"a": 0.0}])
+    assert found.value == pytest.approx(1.2 / (0.75 + 0.75 + 1))
+    alone = [{"a": value} for value in (0.0, 0.2, 0.1)]
+    values, before = [0.3, 0.5, 0.7], [0.8, 1.0, 0.9]
+    assert stats.anchored(values, before, alone) == stats.anchored(values, before, [0.0, 0.2, 0.1])
+    with pytest.raises(ValueError, match="concept 1 has no model that never knew it; leave it out"):
+        stats.anchored([1, 1], [1, 1], [{"a": 0.0}, {}])
+
+
+def test_one_more_model_that_never_knew_has_one_within_its_interval():
+    """Models that differ by as much as others do: mostly, with five for a scale; with one the interval is too narrow."""
+    rng, within = random.Random(0), {1: 0, 5: 0}
+    for _ in range(200):
+        mine, *others = (
+            [rng.gauss(0.3, 0.1) + shift for _ in range(8)] for shift in (rng.gauss(0, 0.1) for _ in range(6))
+        )
+        for count in within:
+            never = [{str(n): other[i] for n, other in enumerate(others[:count])} for i in range(8)]
+            found = stats.anchored(mine, [1.0] * 8, never, resamples=200)
+            within[count] += found.low <= 1 <= found.high
+    assert 160 <= within[5] <= 190
+    assert within[1] <= 120
+
+
 def test_the_difference_of_two_areas_is_paired():
     """By hand: 1, 2 against 0, 3 is above in two pairs of four; by the other labels in none of four: a half apart."""
     scores, labels = [1.0, 2.0, 0.0, 3.0], [True, True, False, False]

@@ -56,6 +56,12 @@ OPEN = "all open questions"
 
 _PROTOCOL = 2  # changes whenever the same command would ask something else
 _ANCHORS = ("before", "oracle")
+_AN_ORACLE = re.compile(r"oracle(-\d+)?")  # the first, and further ones
+
+
+def is_anchor(variant: str) -> bool:
+    """Tell whether a variant is the model from before or an oracle."""
+    return variant == "before" or bool(_AN_ORACLE.fullmatch(variant))
 
 
 def marks(answers: Sequence[Answer], verdicts: Iterable[Verdict]) -> dict[str, list[tuple[float, str]]]:
@@ -86,6 +92,7 @@ def run(
     folder: Path,
     benchmark: str = "pocket",
     oracle: VLM | None = None,
+    oracles: Sequence[VLM] = (),
     most: int | None = None,
     joint: bool = False,
     settings: Mapping[str, Any] | None = None,
@@ -101,6 +108,8 @@ def run(
         folder: Where the cells are kept; made if it is not there.
         benchmark: What to ask; the paper's metrics and the strict protocol are asked as well.
         oracle: A model that never saw the concepts, asked once per request.
+        oracles: Further ones, for the scale alone (`anchored`). Each is asked about those concepts that it does not
+            recognise, so one that never saw some of them will do.
         most: Probes of each kind; None asks all.
         joint: Whether to forget all of them at once, with one edit, rather than each on its own.
         settings: Settings of all variants, which those of a variant come on top of.
@@ -118,23 +127,29 @@ def run(
     setting = {
         "model": vlm.fingerprint(),
         "oracle": oracle and oracle.fingerprint(),
+        "oracles": [other.fingerprint() for other in oracles] or None,
         "benchmark": benchmark,
         "most": most,
         "together": [request.concept.name for request in requests] if joint else None,
         "protocol": _PROTOCOL,
     }
+    further = {f"oracle-{number}": other for number, other in enumerate(oracles, 2)}
+    anchors = [*(_ANCHORS if oracle else _ANCHORS[:1]), *further]
     with locked(folder, f"another bench is at work on {folder}"):
         cells = _cells(file, setting)
         if not cells:
             write_whole(file, (json.dumps({**setting, "versions": runs.versions()}) + "\n").encode())
-        todo = _todo(vlm, requests, variants, seeds, settings, cells, file, _ANCHORS if oracle else _ANCHORS[:1])
+        todo = _todo(vlm, requests, variants, seeds, settings, cells, file, anchors)
+        todo = [each for each in todo if not _knows(further.get(each[1]["variant"]), each[0])]
         start = time.monotonic()
         for number, (request, cell, config) in enumerate(todo):
             begin = time.monotonic()
-            asked: dict[str, Any] = {"benchmark": benchmark, "full": True, "most": most, "oracle": oracle or "none"}
+            asked: dict[str, Any] = {"benchmark": benchmark, "full": True, "most": most}
             asked["together"] = setting["together"] or ()
-            anchors = place(folder, {**cell, "variant": "before", "seed": -1})
-            flow.ask_anchors(vlm, request, anchors, **asked)
+            there = place(folder, {**cell, "variant": "before", "seed": -1})
+            flow.ask_anchors(vlm, request, there, oracle=oracle or "none", **asked)
+            if other := further.get(cell["variant"]):
+                flow.ask_besides(other, cell["variant"], vlm, request, there, **asked)
             if config is not None:
                 inside = place(folder, cell)
                 if not runs.Run(inside).complete:  # else it was finished and its line never written
@@ -144,8 +159,9 @@ def run(
                         cell |= {"seconds of all": told["seconds"]}
                         request = dataclasses.replace(request, replacement=told["replacements"][request.concept.name])
                     flow.forget(
-                        vlm, request, method=method, config=config, out=inside, begun=anchors, made=edit, **asked
-                    )
+                        vlm, request, method=method, config=config, out=inside, begun=there, made=edit,
+                        oracle=oracle or "none", **asked,
+                    )  # fmt: skip
                 cell |= runs.read(inside).read_json("training.json")  # seconds and replacement
             cell |= _measured(folder, cell)
             with file.open("a") as writer:
@@ -159,6 +175,13 @@ def run(
                     file=sys.stderr,
                 )
     return cells
+
+
+def _knows(other: VLM | None, request: Request) -> bool:
+    try:
+        return other is not None and bool(flow.preflight(other, request))
+    except flow.NotRecognisedError:
+        return False
 
 
 def recognised(vlm: VLM, requests: Sequence[Request]) -> tuple[list[Request], dict[str, str]]:
@@ -328,7 +351,7 @@ def joined(cells: Sequence[dict[str, Any]], folder: Path, others: Sequence[Path]
         if not (other / "cells.jsonl").exists():
             raise FileNotFoundError(f"there is no bench in {other}; name the folder of its --out")
         head, *more = map(json.loads, _lines(other / "cells.jsonl"))
-        for name in ("model", "oracle", "benchmark", "most", "protocol"):
+        for name in ("model", "oracle", "oracles", "benchmark", "most", "protocol"):
             if head.get(name) != ours[name]:
                 raise ValueError(
                     f"{other} was made with {name} {head.get(name)!r}, {folder} with {ours[name]!r}; join like ones"
@@ -511,16 +534,31 @@ def anchored(cells: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Estimate
     """Return metric -> variant -> the mean, on the scale from before (0) to the oracle (1); see `stats.anchored`.
 
     Of the metrics in `ANCHORED`, and of concepts that a variant and both anchors were asked about. What is to stay as
-    it was has no place on this scale: the oracle never saw the other concepts either.
+    it was has no place on this scale: the oracle never saw the other concepts either. Where there are several oracles,
+    each is placed between the model from before and the others.
     """
     means = _by_concept(cells, ANCHORED)
     found: dict[str, dict[str, Estimate]] = {}
     for (variant, metric), mine in means.items():
-        before, never = (means.get((anchor, metric), {}) for anchor in _ANCHORS)
+        before = means.get(("before", metric), {})
+        never: dict[str, dict[str, float]] = {}  # concept -> oracle -> value
+        for name, value in _oracles(means, metric, besides=variant).items():
+            for concept in value:
+                never.setdefault(concept, {})[name] = value[concept]
         if both := [concept for concept in mine if concept in before and concept in never]:
-            values, start, end = ([some[concept] for concept in both] for some in (mine, before, never))
-            found.setdefault(metric, {})[variant] = stats.anchored(values, start, end)
+            values, start = ([some[concept] for concept in both] for some in (mine, before))
+            found.setdefault(metric, {})[variant] = stats.anchored(values, start, [never[c] for c in both])
     return found
+
+
+def _oracles(
+    means: Mapping[tuple[str, str], Mapping[str, float]], metric: str, besides: str
+) -> dict[str, Mapping[str, float]]:
+    """Oracle -> concept -> value, without that which is itself to be placed, unless there is no other."""
+    all_ = {v: value for (v, m), value in means.items() if m == metric and _AN_ORACLE.fullmatch(v)}
+    # The first is what distances are taken to: at 0 from itself, as no other model can be.
+    left_out = {besides, "oracle"} if metric.startswith("oracle_distance") else {besides}
+    return {v: value for v, value in all_.items() if v not in left_out} or all_
 
 
 def retained(cells: Sequence[Mapping[str, Any]], metric: str = "kept: others") -> dict[str, Estimate]:
@@ -533,7 +571,7 @@ def retained(cells: Sequence[Mapping[str, Any]], metric: str = "kept: others") -
     found = {}
     for (variant, _), mine in means.items():
         both = [concept for concept in mine if concept in before]
-        if both and variant not in _ANCHORS:
+        if both and not is_anchor(variant):
             values, whole = ([some[concept] for concept in both] for some in (mine, before))
             found[variant] = stats.anchored(values, [0.0] * len(both), whole)
     return found
@@ -567,7 +605,7 @@ def grid(
         own = metrics[metric.partition(": ")[0]]
         heads.append(f"{title} {evaluation.ARROWS[own.BETTER]}" if unit is None else title)
         units.append(str(unit or getattr(own, "UNIT", "%")))
-    first = [v for v in _ANCHORS if v in variants]
+    first = sorted(filter(is_anchor, variants))
     rows = []
     for variant in [*first, *(v for v in variants if v not in first)]:
         rows.append([variant, *(evaluation.shown(found[m].get(variant), u) for m, u in zip(shown, units, strict=True))])
@@ -622,7 +660,7 @@ def tuned(cells: Sequence[Mapping[str, Any]], least: float = 0.9) -> dict[str, t
     means = summary(cells)
     leaks, named = means[f"leak: {OPEN}"], means["kept: others"]
     found: dict[str, tuple[str, float, float]] = {}
-    for method in dict.fromkeys(v.partition(",")[0] for v in named if v not in ("before", "oracle")):
+    for method in dict.fromkeys(v.partition(",")[0] for v in named if not is_anchor(v)):
         tried = [(v, leaks[v].value, named[v].value / named["before"].value)
                  for v in named if v.partition(",")[0] == method]  # fmt: skip
         enough = [row for row in tried if row[2] >= least]
@@ -634,10 +672,7 @@ def markdown(cells: Sequence[Mapping[str, Any]]) -> str:
     """Return a table with one line per variant, in per cent with intervals."""
     found = summary(cells)
     variants = dict.fromkeys(c["variant"] for c in cells)
-    ordered = [
-        *(a for a in ("before", "oracle") if a in variants),
-        *(v for v in variants if v not in ("before", "oracle")),
-    ]
+    ordered = sorted(filter(is_anchor, variants)) + [v for v in variants if not is_anchor(v)]
     columns = {metric: title for metric, title in COLUMNS.items() if metric in found}
     out = ["| | " + " | ".join(columns.values()) + " | seconds |", "|---" * (len(columns) + 2) + "|"]
     for variant in ordered:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from unsee.bench import is_anchor
 from unsee.request_file import loaded, located
 
 EXAMPLE = """\
@@ -89,7 +90,7 @@ def read(path: str | os.PathLike[str], settings: Callable[[str, tuple[str, ...],
         raise ValueError(f"{file}: there is nothing to compare; add variants: {{siu: {{method: siu}}}}")
     variants = {}
     for name, given in told.items():
-        if name in ("before", "oracle"):
+        if is_anchor(name):
             raise ValueError(f"{file}: no variant can be called {name!r}, which all are compared with; rename it")
         own = dict(given)
         method, paper = own.pop("method", None), own.pop("paper", "false")

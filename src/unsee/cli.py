@@ -288,7 +288,7 @@ def bench(
     rescore: bool = False,
     model: str = "pocket",
     benchmark: str = "pocket",
-    oracle: str | None = None,
+    oracle: tuple[str, ...] = (),
     figures: Path | None = None,
     attacks: tuple[str, ...] = (),
     most_attacked: int | None = None,
@@ -338,6 +338,8 @@ def bench(
         model: A bundled model, a folder, or a Hugging Face id.
         benchmark: pocket, or mmubench for a folder of your own pictures (docs/mmubench.md).
         oracle: A model that never saw the concepts; if not given, pocket-oracle for the bench characters, else none.
+            Of several, the first is what distances are taken to; all are the end of the anchored scale, so its
+            intervals are as wide as oracles are apart. The others are not asked about concepts that they recognise.
         figures: Folder for figures (SVG): scores over each number that variants differ in, forgetting against keeping,
             others named by how much they look like the forgotten one, and what is said of a picture of two; with
             --attacks, of what came back.
@@ -390,10 +392,13 @@ def bench(
                 raise LookupError(f"{model} recognises none of {', '.join(unknown)}, so there is nothing to compare")
             # The pocket's oracle has seen the selection characters.
             fits = model == benchmark == "pocket" and split == "bench"
-            never = oracle or ("pocket-oracle" if fits else "none")
+            named = [each for each in oracle or (("pocket-oracle",) if fits else ()) if each != "none"]
+            if "none" in oracle and len(oracle) > 1:
+                raise ValueError(f"--oracle {' '.join(oracle)}: none goes alone; leave it or the others out")
+            never = [_loaded(each, loading.beside()) for each in named]
             cells = benching.run(
                 vlm, wishes, variants, seeds=range(seeds), folder=out, benchmark=benchmark, most=most, joint=joint,
-                oracle=None if never == "none" else _loaded(never, loading.beside()), settings=settings, progress=True,
+                oracle=never[0] if never else None, oracles=never[1:], settings=settings, progress=True,
             )  # fmt: skip
         cells = benching.joined(cells, out, join)
         selection = {world.cast()[i].name for i in world.SELECTION}

@@ -247,6 +247,28 @@ def ask_anchors(
         run.finish()
 
 
+def ask_besides(
+    other: VLM,
+    condition: str,
+    vlm: VLM,
+    request: Request,
+    out: str | os.PathLike[str],
+    *,
+    benchmark: str,
+    full: bool = False,
+    most: int | None = None,
+    together: Collection[str] = (),
+) -> None:
+    """Ask a further model what `ask_anchors` asked, and keep and score that in its folder under a name of its own."""
+    probes = evaluation.asked(plugins.load("benchmarks", benchmark), request, full=full, most=most, together=together)
+    run = runs.read(out)
+    with locked(run.folder, f"another process is at work on {run.folder}"):
+        answers = {condition: _asked(run, condition, other, probes, None, False)}
+        if full:
+            _judge(run, vlm, answers, request, False)
+        rescored(run)
+
+
 def _questions(
     vlm: VLM,
     request: Request,
@@ -295,7 +317,8 @@ def _check_same(there: Run, questions: Mapping[str, Any]) -> None:
 
 def _take_over(run: Run, there: Run, questions: Mapping[str, Any]) -> None:
     _check_same(there, questions)
-    for name in (*(f"answers/{condition}.jsonl" for condition in there.answered(CONDITIONS)), JUDGED):
+    taken = [condition for condition in there.answered(CONDITIONS) if condition in CONDITIONS]
+    for name in (*(f"answers/{condition}.jsonl" for condition in taken), JUDGED):
         if there.has(name) and not run.has(name):
             run.take(name, there.path(name))
 

@@ -96,7 +96,7 @@ def of_bench(folder: Path, others: Sequence[Path] = ()) -> dict[str, Any]:
     found = bench.scored(cells)
     variants = list(dict.fromkeys(cell["variant"] for cell in cells))
     scores = {v: {metric: some[v] for metric, some in found.items() if v in some} for v in variants}
-    chosen = [v for v in variants if v not in _ANCHORS]
+    chosen = [v for v in variants if not bench.is_anchor(v)]
     subjects = []
     for variant in chosen:
         mine = [cell for cell in cells if cell["variant"] == variant]
@@ -171,7 +171,7 @@ def _headlines(scores: Mapping[str, Estimate]) -> dict[str, str]:
 
 def _ordered(scores: Scores) -> Scores:
     """Put the model from before and the oracle first."""
-    anchors = [name for name in scores if name.partition(", ")[0] in _ANCHORS]
+    anchors = [name for name in scores if bench.is_anchor(name.partition(", ")[0])]
     return {name: scores[name] for name in [*anchors, *(n for n in scores if n not in anchors)]}
 
 

@@ -75,7 +75,7 @@ def by_likeness(
         distance: How unlike two concepts are, by their names; None if it does not know one of them.
     """
     rows: dict[str, dict[int, list[tuple[float, str]]]] = {}
-    for cell in (cell for cell in cells if cell["variant"] != "oracle"):
+    for cell in (c for c in cells if c["variant"] == "before" or not bench.is_anchor(c["variant"])):
         for answer in bench.answers_of(cell):
             if answer.probe.kind not in ("others", "look-alike"):
                 continue
