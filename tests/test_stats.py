@@ -195,7 +195,7 @@ def test_of_several_models_that_never_knew_every_resample_takes_one():
 
 
 def test_one_more_model_that_never_knew_has_one_within_its_interval():
-    """Models that differ by as much as others do: mostly, with five for a scale; with one the interval is too narrow."""
+    """Models that differ as much as others do: mostly, with five for a scale; with one the interval is too narrow."""
     rng, within = random.Random(0), {1: 0, 5: 0}
     for _ in range(200):
         mine, *others = (

@@ -1,0 +1,82 @@
+"""Scores of long benches, kept in small files, so that a table of the docs is there without the hours behind it.
+
+    python benchmarks/kept.py pack FOLDER... NAME      cells of a bench's folders -> benchmarks/cells/NAME.jsonl.xz
+    python benchmarks/kept.py unpack NAME FOLDER       and back: `unsee bench PLAN --out FOLDER` goes on from there
+    python benchmarks/kept.py table NAME [--table strict] [--figures FOLDER]
+
+A kept file holds the marks and scores of every cell, not the answers they were made from: what needs answers (figures
+of pairs and of likeness, `--rescore`) needs the folder itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import lzma
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from unsee import bench
+from unsee.files import write_whole
+from unsee.report import figures
+
+CELLS = Path(__file__).parent / "cells"
+
+
+def read(name: str) -> list[dict[str, Any]]:
+    """Return the cells kept under a name."""
+    with tempfile.TemporaryDirectory() as folder:
+        unpack(name, Path(folder))
+        return bench.read(Path(folder))
+
+
+def unpack(name: str, folder: Path) -> None:
+    """Write the cells kept under a name into a folder, as a bench would have left them."""
+    if (folder / "cells.jsonl").exists():
+        raise FileExistsError(f"{folder} holds a bench; name another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "cells.jsonl", lzma.decompress((CELLS / f"{name}.jsonl.xz").read_bytes()))
+
+
+def pack(folders: list[Path], name: str) -> Path:
+    """Keep the cells of folders of one bench under a name; return the file."""
+    first, *others = folders
+    bench.joined(bench.read(first), first, others)  # raises unless they go together
+    head, *lines = (first / "cells.jsonl").read_text(encoding="utf-8").splitlines()
+    for other in others:
+        lines += (other / "cells.jsonl").read_text(encoding="utf-8").splitlines()[1:]
+    whole = "".join(f"{line}\n" for line in (head, *dict.fromkeys(lines)))
+    out = CELLS / f"{name}.jsonl.xz"
+    out.parent.mkdir(exist_ok=True)
+    write_whole(out, lzma.compress(whole.encode(), preset=9))
+    return out
+
+
+def table(cells: list[dict[str, Any]], which: str) -> str:
+    """Return a table of cells as `unsee bench --table` prints it, in Markdown."""
+    if which == "anchored":
+        return bench.written(*bench.grid(bench.anchored(cells), bench.ANCHORED, unit="of the way"), "md")
+    return bench.written(*bench.grid(bench.scored(cells), {"strict": bench.STRICT, "paper": bench.PAPER}[which]), "md")
+
+
+def main() -> None:
+    """Do what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("pack", "unpack", "table"))
+    parser.add_argument("names", nargs="+", help="folders and a name; see above")
+    parser.add_argument("--table", choices=("strict", "paper", "anchored"), default="strict")
+    parser.add_argument("--figures", type=Path, help="folder for the frontier")
+    given = parser.parse_args()
+    if given.what == "pack":
+        print(pack([Path(folder) for folder in given.names[:-1]], given.names[-1]))
+    elif given.what == "unpack":
+        unpack(given.names[0], Path(given.names[1]))
+    else:
+        cells = read(given.names[0])
+        print(table(cells, given.table))
+        if given.figures:
+            figures.draw_frontier(figures.frontier(cells), given.figures / f"{given.names[0]}-frontier.svg")
+
+
+if __name__ == "__main__":
+    main()
