@@ -56,6 +56,7 @@ OPEN = "all open questions"
 
 _PROTOCOL = 2  # changes whenever the same command would ask something else
 _ANCHORS = ("before", "oracle")
+_OF_DISTANCES = "oracle"  # the oracle that distances are taken to: at 0 from itself, as no other model can be
 _AN_ORACLE = re.compile(r"oracle(-\d+)?")  # the first, and further ones
 
 
@@ -554,11 +555,14 @@ def anchored(cells: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Estimate
 def _oracles(
     means: Mapping[tuple[str, str], Mapping[str, float]], metric: str, besides: str
 ) -> dict[str, Mapping[str, float]]:
-    """Oracle -> concept -> value, without that which is itself to be placed, unless there is no other."""
-    all_ = {v: value for (v, m), value in means.items() if m == metric and _AN_ORACLE.fullmatch(v)}
-    # The first is what distances are taken to: at 0 from itself, as no other model can be.
-    left_out = {besides, "oracle"} if metric.startswith("oracle_distance") else {besides}
-    return {v: value for v, value in all_.items() if v not in left_out} or all_
+    """Oracle -> concept -> value, of those that a variant may be placed by: the only one, or all but itself."""
+    every = {v: value for (v, m), value in means.items() if m == metric and _AN_ORACLE.fullmatch(v)}
+    if len(every) == 1:
+        return every
+    if metric.startswith("oracle_distance"):
+        distant = {v: value for v, value in every.items() if v != _OF_DISTANCES}
+        every = {} if besides == _OF_DISTANCES else distant
+    return {v: value for v, value in every.items() if v != besides}
 
 
 def retained(cells: Sequence[Mapping[str, Any]], metric: str = "kept: others") -> dict[str, Estimate]:
