@@ -11,6 +11,7 @@ of pairs and of likeness, `--rescore`) needs the folder itself.
 from __future__ import annotations
 
 import argparse
+import json
 import lzma
 import tempfile
 from pathlib import Path
@@ -43,9 +44,11 @@ def pack(folders: list[Path], name: str) -> Path:
     first, *others = folders
     bench.joined(bench.read(first), first, others)  # raises unless they go together
     head, *lines = (first / "cells.jsonl").read_text(encoding="utf-8").splitlines()
+    told = json.loads(head)
+    told["versions"].pop("platform", None)  # nobody needs to know whose machine it was
     for other in others:
         lines += (other / "cells.jsonl").read_text(encoding="utf-8").splitlines()[1:]
-    whole = "".join(f"{line}\n" for line in (head, *dict.fromkeys(lines)))
+    whole = "".join(f"{line}\n" for line in (json.dumps(told), *dict.fromkeys(lines)))
     out = CELLS / f"{name}.jsonl.xz"
     out.parent.mkdir(exist_ok=True)
     write_whole(out, lzma.compress(whole.encode(), preset=9))

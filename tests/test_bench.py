@@ -269,6 +269,9 @@ def test_benches_are_joined_if_they_asked_the_same(stub, tmp_path):
     found = bench.joined(cells, tmp_path / "a", [tmp_path / "b"])
     assert len(found) == 3 * 3, "what both have, from before, counts once"
     assert {c["variant"] for c in found} == {"siu", "before", "other"}
+    older = tmp_path / "b" / "cells.jsonl"  # of before there could be several oracles
+    older.write_text(older.read_text().replace('"oracles": null, ', ""))
+    assert bench.joined(bench.read(tmp_path / "b"), tmp_path / "b", [tmp_path / "a"])
     (changed,) = [place for place in (tmp_path / "b" / "anchors").iterdir() if place.name.startswith("Ann")]
     config = json.loads((changed / "config.json").read_text())
     config["config"]["probes"] = "other pictures"

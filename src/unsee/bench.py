@@ -353,9 +353,9 @@ def joined(cells: Sequence[dict[str, Any]], folder: Path, others: Sequence[Path]
             raise FileNotFoundError(f"there is no bench in {other}; name the folder of its --out")
         head, *more = map(json.loads, _lines(other / "cells.jsonl"))
         for name in ("model", "oracle", "oracles", "benchmark", "most", "protocol"):
-            if head.get(name) != ours[name]:
+            if head.get(name) != ours.get(name):
                 raise ValueError(
-                    f"{other} was made with {name} {head.get(name)!r}, {folder} with {ours[name]!r}; join like ones"
+                    f"{other} was made with {name} {head.get(name)!r}, {folder} with {ours.get(name)!r}; join like ones"
                 )
         for concept in dict.fromkeys(cell["concept"] for cell in more):
             here, there = (_asked_of(each, concept) for each in (folder, other))

@@ -1,0 +1,52 @@
+"""Tables of the docs are what the kept cells say, and packing loses nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import pytest
+
+from unsee import bench
+
+
+@pytest.fixture(scope="module")
+def kept(pytestconfig):
+    """`benchmarks/kept.py`, which is no package."""
+    spec = importlib.util.spec_from_file_location("kept", pytestconfig.rootpath / "benchmarks" / "kept.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_cells_come_back_as_they_were(kept, tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "CELLS", tmp_path / "cells")
+    head = {"model": "m", "oracle": None, "benchmark": "pocket", "most": 1, "protocol": 2}
+    cells = [
+        {"variant": v, "concept": c, "seed": s, "seconds": 0.0, "config": None, "marks": {}, "scores": {}}
+        for v, s in (("before", -1), ("x", 0)) for c in ("A\u2028", "B")
+    ]  # fmt: skip
+    for name, some in (("a", cells[::2]), ("b", cells[1::2])):
+        (tmp_path / name).mkdir()
+        lines = [{**head, "versions": {"torch": "2", "platform": "mine"}}, *some]
+        (tmp_path / name / "cells.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    out = kept.pack([tmp_path / "a", tmp_path / "b"], "tried")
+    assert out == tmp_path / "cells" / "tried.jsonl.xz"
+    kept.unpack("tried", tmp_path / "again")
+    assert (
+        sorted(map(str, bench.read(tmp_path / "again")))
+        == sorted(map(str, cells))
+        == sorted(map(str, kept.read("tried")))
+    )
+    assert "mine" not in (tmp_path / "again" / "cells.jsonl").read_text()
+    with pytest.raises(FileExistsError, match="again holds a bench; name another folder"):
+        kept.unpack("tried", tmp_path / "again")
+
+
+def test_the_choice_of_settings_is_what_its_cells_say(kept, pytestconfig):
+    page = (pytestconfig.rootpath / "docs" / "methods.md").read_text(encoding="utf-8")
+    chosen = bench.tuned(kept.read("methods"))
+    assert len(chosen) == 15
+    for method, (_, leak, others) in chosen.items():
+        (row,) = (line for line in page.splitlines() if line.startswith(f"| `{method}` | ") and "[" not in line)
+        assert f" | {100 * leak:.1f} | {100 * others:.1f} | " in row
