@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import lzma
+import statistics
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,24 @@ def pack(folders: list[Path], name: str) -> Path:
 
 
 def table(cells: list[dict[str, Any]], which: str) -> str:
-    """Return a table of cells as `unsee bench --table` prints it, in Markdown."""
+    """Return a table of cells as `unsee bench --table` prints it, in Markdown, and how long the methods took."""
     if which == "anchored":
-        return bench.written(*bench.grid(bench.anchored(cells), bench.ANCHORED, unit="of the way"), "md")
-    return bench.written(*bench.grid(bench.scored(cells), {"strict": bench.STRICT, "paper": bench.PAPER}[which]), "md")
+        heads, rows = bench.grid(bench.anchored(cells), bench.ANCHORED, unit="of the way")
+    else:
+        heads, rows = bench.grid(bench.scored(cells), {"strict": bench.STRICT, "paper": bench.PAPER}[which])
+    for row in rows:
+        taken = [cell["seconds"] for cell in cells if cell["variant"] == row[0] and not bench.is_anchor(row[0])]
+        row.append(f"{statistics.median(taken):.0f}" if taken else "")
+    return bench.written([*heads, "seconds"], rows, "md")
+
+
+def draw(cells: list[dict[str, Any]], folder: Path) -> None:
+    """Draw what needs no answers: scores over settings that variants differ in, or else forgetting against keeping."""
+    over = figures.curves(cells)
+    for setting, lines in over.items():
+        figures.draw_curves(lines, setting, folder / f"{setting}.svg")
+    if not over:
+        figures.draw_frontier(figures.frontier(cells), folder / "field.svg")
 
 
 def main() -> None:
@@ -68,7 +83,7 @@ def main() -> None:
     parser.add_argument("what", choices=("pack", "unpack", "table"))
     parser.add_argument("names", nargs="+", help="folders and a name; see above")
     parser.add_argument("--table", choices=("strict", "paper", "anchored"), default="strict")
-    parser.add_argument("--figures", type=Path, help="folder for the frontier")
+    parser.add_argument("--figures", type=Path, help="folder for figures")
     given = parser.parse_args()
     if given.what == "pack":
         print(pack([Path(folder) for folder in given.names[:-1]], given.names[-1]))
@@ -78,7 +93,7 @@ def main() -> None:
         cells = read(given.names[0])
         print(table(cells, given.table))
         if given.figures:
-            figures.draw_frontier(figures.frontier(cells), given.figures / f"{given.names[0]}-frontier.svg")
+            draw(cells, given.figures)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ from transformers import (
     LlavaForConditionalGeneration,
     LlavaProcessor,
 )
+from transformers.modeling_utils import local_torch_dtype
 
 from unsee import memory
 from unsee.benchmarks import pocket
@@ -88,7 +89,7 @@ SHAPES = {
 }
 
 
-def llava(shape: Shape, device: str = "cpu") -> VLM:
+def llava(shape: Shape, device: str = "cpu", dtype: torch.dtype = torch.float32) -> VLM:
     """Return a random LLaVA that speaks with the pocket's tokenizer; on "meta" it has shapes but no numbers."""
     tokenizer = build_tokenizer()
     processor = LlavaProcessor(
@@ -134,7 +135,8 @@ def llava(shape: Shape, device: str = "cpu") -> VLM:
         # On "meta" the fused attention would ask for numbers; written out it is counted just the same.
         if device == "meta":
             config._attn_implementation = "eager"
-        model = LlavaForConditionalGeneration(config)
+        with local_torch_dtype(dtype, "LlavaForConditionalGeneration"):
+            model = LlavaForConditionalGeneration(config)
     return VLM(model, processor, name="a random LLaVA")
 
 
@@ -340,10 +342,10 @@ def compute() -> None:
 # ---------------------------------------------------------------- time and memory
 
 
-def one(name: str, shape: str, spare: bool) -> None:
+def one(name: str, shape: str, spare: bool, dtype: str) -> None:
     """Do one request in this process; print seconds and peak memory as JSON."""
     examples = request_examples(SHAPES[shape].size)
-    vlm = llava(SHAPES[shape])
+    vlm = llava(SHAPES[shape], dtype=getattr(torch, dtype))
     job = work(name, vlm, examples, spare)
     begin = time.perf_counter()
     job()
@@ -496,6 +498,7 @@ def main() -> None:
     parser.add_argument("--shape", choices=tuple(SHAPES), default="270M")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--layout", choices=tuple(LAYOUTS), default="unsee")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="for one")
     parser.add_argument("--spare", action="store_true", help="compute layers twice instead of keeping them")
     parser.add_argument("--out", type=Path, default=Path("docs/img/cost.svg"))
     given = parser.parse_args()
@@ -503,7 +506,7 @@ def main() -> None:
     if given.what == "compute":
         compute()
     elif given.what == "one":
-        one(given.layout, given.shape, given.spare)
+        one(given.layout, given.shape, given.spare, given.dtype)
     elif given.what == "request":
         request(given.rounds, given.shape, (True,) if given.spare else (False,))
     elif given.what == "asking":
