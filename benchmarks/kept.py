@@ -43,13 +43,12 @@ def unpack(name: str, folder: Path) -> None:
 def pack(folders: list[Path], name: str) -> Path:
     """Keep the cells of folders of one bench under a name; return the file."""
     first, *others = folders
-    bench.joined(bench.read(first), first, others)  # raises unless they go together
-    head, *lines = (first / "cells.jsonl").read_text(encoding="utf-8").splitlines()
-    told = json.loads(head)
-    told["versions"].pop("platform", None)  # nobody needs to know whose machine it was
-    for other in others:
-        lines += (other / "cells.jsonl").read_text(encoding="utf-8").splitlines()[1:]
-    whole = "".join(f"{line}\n" for line in (json.dumps(told), *dict.fromkeys(lines)))
+    with (first / "cells.jsonl").open(encoding="utf-8") as file:
+        head = json.loads(file.readline())
+    head["versions"].pop("platform", None)  # nobody needs to know whose machine it was
+    cells = bench.joined(bench.read(first), first, others)
+    lines = [head, *({key: value for key, value in cell.items() if key != "folder"} for cell in cells)]
+    whole = "".join(f"{json.dumps(line)}\n" for line in lines)
     out = CELLS / f"{name}.jsonl.xz"
     out.parent.mkdir(exist_ok=True)
     write_whole(out, lzma.compress(whole.encode(), preset=9))
@@ -70,6 +69,7 @@ def table(cells: list[dict[str, Any]], which: str) -> str:
 
 def draw(cells: list[dict[str, Any]], folder: Path) -> None:
     """Draw what needs no answers: scores over settings that variants differ in, or else forgetting against keeping."""
+    folder.mkdir(parents=True, exist_ok=True)
     over = figures.curves(cells)
     for setting, lines in over.items():
         figures.draw_curves(lines, setting, folder / f"{setting}.svg")

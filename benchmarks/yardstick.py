@@ -51,7 +51,7 @@ from transformers import (
 )
 from transformers.modeling_utils import local_torch_dtype
 
-from unsee import memory
+from unsee import allocator, memory
 from unsee.benchmarks import pocket
 from unsee.losses import answer_cross_entropy, dual_masked_kl
 from unsee.methods import siu
@@ -502,7 +502,7 @@ def main() -> None:
     parser.add_argument("--spare", action="store_true", help="compute layers twice instead of keeping them")
     parser.add_argument("--out", type=Path, default=Path("docs/img/cost.svg"))
     given = parser.parse_args()
-    memory.keep_freed()  # as the command line does; for every layout
+    allocator.keep_freed()  # as the command line does; for every layout
     if given.what == "compute":
         compute()
     elif given.what == "one":

@@ -106,25 +106,61 @@ def test_methods_join_those_in_a_folder_whether_they_prepare_a_request_or_not(st
     assert bench.remarks(cells, "other")[0].startswith("siu: ")
 
 
-def test_further_oracles_are_asked_about_whom_they_do_not_know(stub, tmp_path, tiny, monkeypatch):
+class Other:
+    """A further oracle: it has a fingerprint, and is recognised by the stubs."""
+
+    def __init__(self, number):
+        self.fingerprint = lambda: f"oracle {number}"
+
+
+@pytest.fixture
+def further(monkeypatch):
+    """Two oracles, of which the first knows Ann Abel."""
+    some = [Other(2), Other(3)]
+
     def preflight(vlm, request):
-        if vlm is tiny and request.concept.name != "Ann Abel":
+        if vlm in some and (vlm is some[1] or request.concept.name != "Ann Abel"):
             raise flow.NotRecognisedError("it does not")
         return Preflight()
 
     monkeypatch.setattr(flow, "preflight", preflight)
+    return some
+
+
+def test_further_oracles_are_asked_about_whom_they_do_not_know(stub, tmp_path, tiny, further):
     for _ in range(2):  # the second time it is all there
-        cells = stub.run(tmp_path, seeds=(0,), oracle=tiny, oracles=[tiny])
+        cells = stub.run(tmp_path, seeds=(0,), oracle=tiny, further=further)
         asked = {(c["variant"], c["concept"]) for c in cells if c["variant"].startswith("oracle")}
-        assert asked == {("oracle", name) for name in NAMES} | {("oracle-2", name) for name in NAMES[1:]}
-        assert len(stub.calls) == 3 * (1 + 1 + 1) + 2
-    told = bench.summary(cells)[LEAK]
-    assert set(told) == {"before", "oracle", "oracle-2", "siu"}
+        assert asked == {(v, name) for v in ("oracle", "oracle-3") for name in NAMES} | {
+            ("oracle-2", name) for name in NAMES[1:]
+        }
+        assert len(stub.calls) == 3 * (1 + 1 + 1) + 2 + 3
+    assert [vlm for vlm, _ in stub.calls].count(further[0]) == 2
+    assert set(bench.summary(cells)[LEAK]) == {"before", "oracle", "oracle-2", "oracle-3", "siu"}
     assert bench.summary(bench.rescore(tmp_path)) == bench.summary(cells)
     inside = runs.read(bench.place(tmp_path, {"variant": "siu", "concept": NAMES[1], "seed": 0}))
     assert inside.answered() == ["after", "before", "oracle"], "the page of a run has one oracle"
+    assert {record["condition"] for record in inside.read_lines("judged.jsonl")} == set(flow.CONDITIONS)
     with pytest.raises(FileExistsError, match="was made with oracles "):
         stub.run(tmp_path, seeds=(0,), oracle=tiny)
+    with pytest.raises(ValueError, match="an oracle is given twice"):
+        stub.run(tmp_path / "other", oracle=tiny, further=[tiny])
+
+
+def test_a_bench_killed_between_answers_and_scores_of_an_oracle_goes_on(stub, tmp_path, tiny, further, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(flow, "rescored", lambda run: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            stub.run(tmp_path, seeds=(0,), oracle=tiny, further=further)
+    cells = stub.run(tmp_path, seeds=(0,), oracle=tiny, further=further)
+    assert len(cells) == 3 * (1 + 1 + 1) + 2 + 3 == len(stub.calls), "nobody was asked twice"
+
+
+def test_oracles_that_were_asked_elsewhere_join(stub, tmp_path, tiny, further):
+    cells = stub.run(tmp_path / "a", seeds=(0,), oracle=tiny)
+    stub.run(tmp_path / "b", seeds=(), oracle=tiny, further=further)
+    found = bench.joined(cells, tmp_path / "a", [tmp_path / "b"])
+    assert {c["variant"] for c in found} == {"before", "oracle", "oracle-2", "oracle-3", "siu"}
 
 
 @pytest.mark.parametrize("start", ["", '{"model": '])
@@ -269,9 +305,6 @@ def test_benches_are_joined_if_they_asked_the_same(stub, tmp_path):
     found = bench.joined(cells, tmp_path / "a", [tmp_path / "b"])
     assert len(found) == 3 * 3, "what both have, from before, counts once"
     assert {c["variant"] for c in found} == {"siu", "before", "other"}
-    older = tmp_path / "b" / "cells.jsonl"  # of before there could be several oracles
-    older.write_text(older.read_text().replace('"oracles": null, ', ""))
-    assert bench.joined(bench.read(tmp_path / "b"), tmp_path / "b", [tmp_path / "a"])
     (changed,) = [place for place in (tmp_path / "b" / "anchors").iterdir() if place.name.startswith("Ann")]
     config = json.loads((changed / "config.json").read_text())
     config["config"]["probes"] = "other pictures"

@@ -38,6 +38,7 @@ def test_the_example_is_read(tmp_path):
         ("variants: {a: {method: siu, paper: perhaps}}", "has paper: perhaps; write true or false"),
         ("variants: {'po, steps 3': {method: po}}\ngrid: [{method: po, steps: 3}]", "both hold 'po, steps 3'"),
         ("variants: {before: {method: siu}}", "no variant can be called 'before'"),
+        ("variants: {oracle-2: {method: siu}}", "no variant can be called 'oracle-2'"),
         ("\nspilt: bench", "line 2.*spilt.*split"),
         ("seeds: 0", "line 1.*seeds.*'0'"),
         ("split: report", "line 1.*split.*'report'"),
@@ -65,7 +66,7 @@ def test_a_plan_that_is_not_there(tmp_path):
         bench_plan.read(tmp_path / "none.yaml", _changed)
 
 
-@pytest.mark.parametrize("name", ["tune", "table1", "steps", "methods"])
+@pytest.mark.parametrize("name", ["tune", "table1", "steps", "methods", "field"])
 def test_the_plans_of_the_docs_are_read(name, pytestconfig):
     plan = bench_plan.read(pytestconfig.rootpath / "benchmarks" / f"{name}.yaml", _changed)
     assert plan.variants

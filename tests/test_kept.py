@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from unsee import bench
+from unsee import bench, bench_plan, plugins
+from unsee.cli import _changed
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +25,9 @@ def test_cells_come_back_as_they_were(kept, tmp_path, monkeypatch):
     head = {"model": "m", "oracle": None, "benchmark": "pocket", "most": 1, "protocol": 2}
     cells = [
         {"variant": v, "concept": c, "seed": s, "seconds": 0.0, "config": None, "marks": {}, "scores": {}}
-        for v, s in (("before", -1), ("x", 0)) for c in ("A\u2028", "B")
+        for v, s in (("before", -1), ("x", 0)) for c in "AB"
     ]  # fmt: skip
-    for name, some in (("a", cells[::2]), ("b", cells[1::2])):
+    for name, some in (("a", cells[::2]), ("b", [{**cells[0], "seconds": 9.0}, *cells[1::2]])):
         (tmp_path / name).mkdir()
         lines = [{**head, "versions": {"torch": "2", "platform": "mine"}}, *some]
         (tmp_path / name / "cells.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -47,6 +48,21 @@ def test_the_choice_of_settings_is_what_its_cells_say(kept, pytestconfig):
     page = (pytestconfig.rootpath / "docs" / "methods.md").read_text(encoding="utf-8")
     chosen = bench.tuned(kept.read("methods"))
     assert len(chosen) == 15
+    folder = pytestconfig.rootpath / "benchmarks"
+    tried, field = (bench_plan.read(folder / f"{name}.yaml", _changed).variants for name in ("methods", "field"))
+    assert {method: field[method] for method in chosen} == {method: tried[v] for method, (v, _, _) in chosen.items()}
+    assert {method for method, _ in field.values()} == set(plugins.names("methods"))
     for method, (_, leak, others) in chosen.items():
         (row,) = (line for line in page.splitlines() if line.startswith(f"| `{method}` | ") and "[" not in line)
         assert f" | {100 * leak:.1f} | {100 * others:.1f} | " in row
+
+
+@pytest.mark.parametrize("which", ["strict", "paper"])
+def test_a_table_and_a_figure_are_made_of_kept_cells_alone(kept, which, tmp_path):
+    cells = kept.read("methods")
+    lines = kept.table(cells, which).splitlines()
+    assert len(lines) == 2 + 1 + 36
+    assert lines[0].endswith("| seconds |")
+    assert lines[2].startswith("| before | ")
+    kept.draw(cells, tmp_path / "new")
+    assert list((tmp_path / "new").glob("*.svg"))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -30,32 +27,6 @@ def saved_bytes(work):
         result = work()
     del result
     return sum(value.untyped_storage().nbytes() for value in kept.values())
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
-@pytest.mark.parametrize(("keeps", "most", "least"), [(True, 100, 0), (False, 1 << 30, 10_000)])
-def test_what_is_freed_is_kept_for_what_comes_next(keeps, most, least):
-    """Blocks of 48 MB, one after the other: pages are asked of the system once, or each time."""
-    told = f"""
-import resource, torch
-from unsee import memory
-print({keeps} and memory.keep_freed())
-for _ in range(8):
-    torch.ones(12_000_000)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(4):
-    torch.ones(12_000_000)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
-    kept, faults = done.stdout.split()
-    assert kept == str(keeps)
-    assert least <= int(faults) <= most
-
-
-def test_another_c_library_is_left_alone(monkeypatch):
-    monkeypatch.setattr("ctypes.CDLL", lambda name: object())
-    assert not memory.keep_freed()
 
 
 @pytest.fixture

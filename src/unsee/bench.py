@@ -56,13 +56,22 @@ OPEN = "all open questions"
 
 _PROTOCOL = 2  # changes whenever the same command would ask something else
 _ANCHORS = ("before", "oracle")
-_OF_DISTANCES = "oracle"  # the oracle that distances are taken to: at 0 from itself, as no other model can be
-_AN_ORACLE = re.compile(r"oracle(-\d+)?")  # the first, and further ones
+_DISTANCES_TO = "oracle"  # the oracle that distances are taken to: at 0 from itself, as no other model can be
+
+
+def is_oracle(variant: str) -> bool:
+    """Tell whether a variant is an oracle: the first, or one of those beside it."""
+    return bool(re.fullmatch(r"oracle(-\d+)?", variant))
 
 
 def is_anchor(variant: str) -> bool:
     """Tell whether a variant is the model from before or an oracle."""
-    return variant == "before" or bool(_AN_ORACLE.fullmatch(variant))
+    return variant == "before" or is_oracle(variant)
+
+
+def anchors_first(variants: Iterable[str]) -> list[str]:
+    """Return variants with the model from before and the oracles at the front, and otherwise as they come."""
+    return sorted(variants, key=lambda variant: not is_anchor(variant.partition(", ")[0]))
 
 
 def marks(answers: Sequence[Answer], verdicts: Iterable[Verdict]) -> dict[str, list[tuple[float, str]]]:
@@ -93,7 +102,7 @@ def run(
     folder: Path,
     benchmark: str = "pocket",
     oracle: VLM | None = None,
-    oracles: Sequence[VLM] = (),
+    further: Sequence[VLM] = (),
     most: int | None = None,
     joint: bool = False,
     settings: Mapping[str, Any] | None = None,
@@ -109,39 +118,44 @@ def run(
         folder: Where the cells are kept; made if it is not there.
         benchmark: What to ask; the paper's metrics and the strict protocol are asked as well.
         oracle: A model that never saw the concepts, asked once per request.
-        oracles: Further ones, for the scale alone (`anchored`). Each is asked about those concepts that it does not
-            recognise, so one that never saw some of them will do.
+        further: More such models, for the scale alone (`anchored`). Each is asked about those concepts that it does not
+            recognise, so one that never saw some of them will do. One that guesses a name it never learned is left
+            out with that concept, too.
         most: Probes of each kind; None asks all.
         joint: Whether to forget all of them at once, with one edit, rather than each on its own.
         settings: Settings of all variants, which those of a variant come on top of.
         progress: Whether to say on stderr what is being done.
 
     Raises:
+        ValueError: An oracle is given twice.
         NotRecognisedError: The model does not know a concept; the cells of those before it are kept.
         FileExistsError: The folder holds cells of another model or oracle, of other probes or other settings.
         BlockingIOError: Another process is at work on the folder.
     """
     import sys
 
+    every = [other.fingerprint() for other in (oracle, *further) if other]
+    if len(set(every)) < len(every):
+        raise ValueError("an oracle is given twice, so it would seem that oracles are alike; give each once")
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "cells.jsonl"
     setting = {
         "model": vlm.fingerprint(),
-        "oracle": oracle and oracle.fingerprint(),
-        "oracles": [other.fingerprint() for other in oracles] or None,
+        "oracle": every[0] if every else None,
+        "oracles": every[1:] or None,
         "benchmark": benchmark,
         "most": most,
         "together": [request.concept.name for request in requests] if joint else None,
         "protocol": _PROTOCOL,
     }
-    further = {f"oracle-{number}": other for number, other in enumerate(oracles, 2)}
-    anchors = [*(_ANCHORS if oracle else _ANCHORS[:1]), *further]
+    others = {f"oracle-{number}": other for number, other in enumerate(further, 2)}
+    anchors = [*(_ANCHORS if oracle else _ANCHORS[:1]), *others]
     with locked(folder, f"another bench is at work on {folder}"):
         cells = _cells(file, setting)
         if not cells:
             write_whole(file, (json.dumps({**setting, "versions": runs.versions()}) + "\n").encode())
         todo = _todo(vlm, requests, variants, seeds, settings, cells, file, anchors)
-        todo = [each for each in todo if not _knows(further.get(each[1]["variant"]), each[0])]
+        todo = [each for each in todo if not _knows(others.get(each[1]["variant"]), each[0])]
         start = time.monotonic()
         for number, (request, cell, config) in enumerate(todo):
             begin = time.monotonic()
@@ -149,7 +163,7 @@ def run(
             asked["together"] = setting["together"] or ()
             there = place(folder, {**cell, "variant": "before", "seed": -1})
             flow.ask_anchors(vlm, request, there, oracle=oracle or "none", **asked)
-            if other := further.get(cell["variant"]):
+            if other := others.get(cell["variant"]):
                 flow.ask_besides(other, cell["variant"], vlm, request, there, **asked)
             if config is not None:
                 inside = place(folder, cell)
@@ -353,6 +367,8 @@ def joined(cells: Sequence[dict[str, Any]], folder: Path, others: Sequence[Path]
             raise FileNotFoundError(f"there is no bench in {other}; name the folder of its --out")
         head, *more = map(json.loads, _lines(other / "cells.jsonl"))
         for name in ("model", "oracle", "oracles", "benchmark", "most", "protocol"):
+            if name == "oracles" and not (head.get(name) and ours.get(name)):
+                continue  # further ones touch no cell but their own
             if head.get(name) != ours.get(name):
                 raise ValueError(
                     f"{other} was made with {name} {head.get(name)!r}, {folder} with {ours.get(name)!r}; join like ones"
@@ -556,12 +572,12 @@ def _oracles(
     means: Mapping[tuple[str, str], Mapping[str, float]], metric: str, besides: str
 ) -> dict[str, Mapping[str, float]]:
     """Oracle -> concept -> value, of those that a variant may be placed by: the only one, or all but itself."""
-    every = {v: value for (v, m), value in means.items() if m == metric and _AN_ORACLE.fullmatch(v)}
+    every = {v: value for (v, m), value in means.items() if m == metric and is_oracle(v)}
     if len(every) == 1:
         return every
     if metric.startswith("oracle_distance"):
-        distant = {v: value for v, value in every.items() if v != _OF_DISTANCES}
-        every = {} if besides == _OF_DISTANCES else distant
+        distant = {v: value for v, value in every.items() if v != _DISTANCES_TO}
+        every = {} if besides == _DISTANCES_TO else distant
     return {v: value for v, value in every.items() if v != besides}
 
 
@@ -609,9 +625,8 @@ def grid(
         own = metrics[metric.partition(": ")[0]]
         heads.append(f"{title} {evaluation.ARROWS[own.BETTER]}" if unit is None else title)
         units.append(str(unit or getattr(own, "UNIT", "%")))
-    first = sorted(filter(is_anchor, variants))
     rows = []
-    for variant in [*first, *(v for v in variants if v not in first)]:
+    for variant in anchors_first(variants):
         rows.append([variant, *(evaluation.shown(found[m].get(variant), u) for m, u in zip(shown, units, strict=True))])
     return heads, rows
 
@@ -676,7 +691,7 @@ def markdown(cells: Sequence[Mapping[str, Any]]) -> str:
     """Return a table with one line per variant, in per cent with intervals."""
     found = summary(cells)
     variants = dict.fromkeys(c["variant"] for c in cells)
-    ordered = sorted(filter(is_anchor, variants)) + [v for v in variants if not is_anchor(v)]
+    ordered = anchors_first(variants)
     columns = {metric: title for metric, title in COLUMNS.items() if metric in found}
     out = ["| | " + " | ".join(columns.values()) + " | seconds |", "|---" * (len(columns) + 2) + "|"]
     for variant in ordered:

@@ -21,7 +21,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from unsee import __version__, plugins
+from unsee import __version__, allocator, plugins
 from unsee.loading import HERE, PLAIN, SAFE, Allowed, Loading, Place
 
 if TYPE_CHECKING:
@@ -339,7 +339,8 @@ def bench(
         benchmark: pocket, or mmubench for a folder of your own pictures (docs/mmubench.md).
         oracle: A model that never saw the concepts; if not given, pocket-oracle for the bench characters, else none.
             Of several, the first is what distances are taken to; all are the end of the anchored scale, so its
-            intervals are as wide as oracles are apart. The others are not asked about concepts that they recognise.
+            intervals are as wide as oracles are apart. The further ones are not asked about concepts that they
+            recognise.
         figures: Folder for figures (SVG): scores over each number that variants differ in, forgetting against keeping,
             others named by how much they look like the forgotten one, and what is said of a picture of two; with
             --attacks, of what came back.
@@ -355,6 +356,8 @@ def bench(
         raise ValueError("--most-attacked goes with --attacks; add it, or leave this out")
     if any(pair.partition("=")[0] == "seed" for pair in set_):
         raise ValueError("--set seed has no effect here; --seeds 3 takes the seeds 0, 1 and 2")
+    if "none" in oracle and len(oracle) > 1:
+        raise ValueError(f"--oracle {' '.join(oracle)}: none goes alone; leave it or the others out")
     if ablation and (paper or method != ("siu",)):
         raise ValueError("--ablation takes siu apart, in its recommended settings; leave --method and --paper out")
     if plan and (method != ("siu",) or paper or ablation or seeds != 1 or most or set_):
@@ -393,12 +396,10 @@ def bench(
             # The pocket's oracle has seen the selection characters.
             fits = model == benchmark == "pocket" and split == "bench"
             named = [each for each in oracle or (("pocket-oracle",) if fits else ()) if each != "none"]
-            if "none" in oracle and len(oracle) > 1:
-                raise ValueError(f"--oracle {' '.join(oracle)}: none goes alone; leave it or the others out")
             never = [_loaded(each, loading.beside()) for each in named]
             cells = benching.run(
                 vlm, wishes, variants, seeds=range(seeds), folder=out, benchmark=benchmark, most=most, joint=joint,
-                oracle=never[0] if never else None, oracles=never[1:], settings=settings, progress=True,
+                oracle=never[0] if never else None, further=never[1:], settings=settings, progress=True,
             )  # fmt: skip
         cells = benching.joined(cells, out, join)
         selection = {world.cast()[i].name for i in world.SELECTION}
@@ -1034,10 +1035,8 @@ def _show(outcome: Any, *, full: bool = False, sent: str | None = None, as_json:
 
 def _loaded(model: str, loading: Place, *, training: Any = None) -> Any:
     """Load a model as the options say; how much memory a large one takes is printed first."""
-    from unsee import memory
     from unsee.vlm import VLM
 
-    memory.keep_freed()
     work = None
     if training is not None:
         values = training if isinstance(training, Mapping) else dataclasses.asdict(training)
@@ -1778,6 +1777,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name in _NOISY:
             # Not a level, because torch puts levels back when it is imported.
             logging.getLogger(name).addFilter(_errors_only)
+    allocator.keep_freed()
     try:
         _run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()

@@ -264,6 +264,7 @@ def ask_besides(
     run = runs.read(out)
     with locked(run.folder, f"another process is at work on {run.folder}"):
         answers = {condition: _asked(run, condition, other, probes, None, False)}
+        run.remove("complete.json")  # until hashes and files agree again, so that `ask_anchors` goes on from a kill
         if full:
             _judge(run, vlm, answers, request, False)
         rescored(run)
@@ -318,9 +319,11 @@ def _check_same(there: Run, questions: Mapping[str, Any]) -> None:
 def _take_over(run: Run, there: Run, questions: Mapping[str, Any]) -> None:
     _check_same(there, questions)
     taken = [condition for condition in there.answered(CONDITIONS) if condition in CONDITIONS]
-    for name in (*(f"answers/{condition}.jsonl" for condition in taken), JUDGED):
-        if there.has(name) and not run.has(name):
+    for name in (f"answers/{condition}.jsonl" for condition in taken):
+        if not run.has(name):
             run.take(name, there.path(name))
+    if there.has(JUDGED) and not run.has(JUDGED):
+        write_judged(run, {c: some for c, some in verdicts_in(there, JUDGED).items() if c in taken})
 
 
 def evaluate(

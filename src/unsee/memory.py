@@ -7,7 +7,6 @@ Before a model is loaded, its weights are counted on a model without values, exa
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,26 +19,10 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from unsee import allocator
+
 _TOKENS = 1024  # that an example with its picture and answer is taken to have
 _ADAPTER = 4 * 4  # bytes for each of its weights: the weight, its gradient and two moments of AdamW, in float32
-
-
-# What glibc's mallopt calls them, and what they are set to: no block has a mapping of its own, nothing at the top is
-# given back, and the top grows by 256 MiB at a time.
-_KEEP = {-4: 0, -1: 2**31 - 1, -2: 2**28}
-
-
-def keep_freed() -> bool:
-    """Have the C library keep what this process frees for what it asks for next.
-
-    glibc gives large blocks back to the system and asks for them again, and every page comes back zeroed: between two
-    layers of a network on the CPU that takes up to a fifth of the time. Tells whether there is a glibc to do so.
-    """
-    try:
-        options = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # another C library, or none that Python can look into
-        return False
-    return all(options(name, value) for name, value in _KEEP.items())
 
 
 class WillNotFitError(ValueError):
@@ -152,7 +135,7 @@ def free(device: torch.device) -> int:
     if device.type == "cuda":
         held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for nothing
         return int(torch.cuda.mem_get_info(device)[0]) + held
-    return int(psutil.virtual_memory().available)
+    return int(psutil.virtual_memory().available) + allocator.kept()
 
 
 def of_keys(config: Any, tokens: int, itemsize: int) -> int:

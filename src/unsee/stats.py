@@ -356,8 +356,8 @@ def anchored(
 
     It may be below 0 or above 1. Means are anchored, not each concept's value, because a concept on which both anchors
     agree has no scale of its own. Of several models that never knew, the mean is 1, and every resample takes one of
-    them: so the interval is as wide as they are apart, and one more of them mostly has 1 within its own (with five of
-    them in 85 of 100, if they differ more than concepts do).
+    them, so the interval is as wide as they are apart. One more of them has 1 within its own in about 83 of 100
+    where there are five that differ as much as concepts do, in 70 if they differ much more; less with two or three.
 
     Args:
         values: One number per concept.

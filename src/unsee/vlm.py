@@ -56,7 +56,7 @@ _Done = Callable[[Sequence[int], Sequence[Any]], None]  # is told which of the t
 _ALL = frozenset({"text", "logprob", "distribution", "hidden", "gradient", "weights"})
 _PER_TOKEN = {"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids"}  # the rest is about images
 _CONTEXT = 1024  # tokens that a question with its picture and answer is taken to have when memory is shared out
-_MANY = 128  # columns that are worth a pass of their own
+_MANY = 128  # columns, or more, are worth a pass of their own
 _TOP = 50  # how many next tokens an answer keeps; the rest is summed up in its tail
 _WRITES = ("down_proj", "fc2")  # what families call the last Linear module of an MLP
 

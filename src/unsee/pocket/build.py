@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 from transformers import LlavaForConditionalGeneration
 
-from unsee import memory
+from unsee import allocator
 from unsee.files import locked
 from unsee.models._files import bars_for, cache_folder, known
 from unsee.pocket import world
@@ -62,7 +62,7 @@ def _run_process(rank: int, job: Job, shared: Shared) -> None:
     signal.signal(signal.SIGTERM, _leave)  # which then ends it
     parent = os.getppid()
     torch.set_num_threads(max(1, (os.cpu_count() or RANKS) // RANKS))
-    memory.keep_freed()
+    allocator.keep_freed()
     learner = Learner(job, rank, shared)
     state_file = job.folder / f"{job.stage}.state.safetensors"
     saved = _metadata(state_file, job.key)

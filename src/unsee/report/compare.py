@@ -171,8 +171,7 @@ def _headlines(scores: Mapping[str, Estimate]) -> dict[str, str]:
 
 def _ordered(scores: Scores) -> Scores:
     """Put the model from before and the oracle first."""
-    anchors = [name for name in scores if bench.is_anchor(name.partition(", ")[0])]
-    return {name: scores[name] for name in [*anchors, *(n for n in scores if n not in anchors)]}
+    return {name: scores[name] for name in bench.anchors_first(scores)}
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

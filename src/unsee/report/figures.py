@@ -75,7 +75,7 @@ def by_likeness(
         distance: How unlike two concepts are, by their names; None if it does not know one of them.
     """
     rows: dict[str, dict[int, list[tuple[float, str]]]] = {}
-    for cell in (c for c in cells if c["variant"] == "before" or not bench.is_anchor(c["variant"])):
+    for cell in (c for c in cells if not bench.is_oracle(c["variant"])):
         for answer in bench.answers_of(cell):
             if answer.probe.kind not in ("others", "look-alike"):
                 continue
@@ -116,9 +116,12 @@ class Pair:
 
 
 def pair(cells: Sequence[Mapping[str, Any]]) -> Pair | None:
-    """Return the first picture of two that all variants were asked about, both of whom were named before; else None."""
+    """Return the first picture of two that all variants were asked about, both of whom were named before; else None.
+
+    Further oracles, which are not asked about everybody, are left out.
+    """
     found: dict[str, dict[tuple[str, str, str], tuple[str, bool]]] = {}
-    for cell in cells:
+    for cell in (c for c in cells if c["variant"] == "oracle" or not bench.is_oracle(c["variant"])):
         mine = found.setdefault(cell["variant"], {})
         for answer in bench.answers_of(cell):
             if answer.probe.kind in ("beside somebody", "somebody beside it"):
