@@ -59,7 +59,9 @@ def test_others_are_counted_by_how_unlike_they_are(said):
         answer("others", "Nobody", "", "4"),
         answer("generality", "Ann", "Ann", "5"),
     ]
-    found = figures.by_likeness([cell("siu")], lambda a, b: {("Ann", "Bob"): 2, ("Ann", "Cid"): 9}.get((a, b)))
+    some = [cell("siu"), cell("oracle", seed=-1), cell("oracle-2", seed=-1)]  # who never saw others either
+    found = figures.by_likeness(some, lambda a, b: {("Ann", "Bob"): 2, ("Ann", "Cid"): 9}.get((a, b)))
+    assert set(found) == {"siu"}
     assert {far: (e.value, e.n) for far, e in found["siu"].items()} == {2: (0.5, 2), 9: (1, 1)}
 
 
@@ -73,7 +75,7 @@ def two(left, right, picture):
 def test_the_picture_of_two_is_one_in_which_both_were_known(said):
     said["before"] = [*two("Ann", "Zed", "1"), *two("Ann", "Bob", "2")]
     said["siu"] = [*two("Zed", "Bob", "1"), *two("Yan", "Bob", "2")]
-    cells = [cell("before", seed=-1), cell("siu")]
+    cells = [cell("before", seed=-1), cell("oracle-2", seed=-1), cell("siu")]
     found = figures.pair(cells)
     assert (found.concept, found.picture) == ("Ann", "2")
     assert found.questions == ("Who is on the left?", "Who is on the right?")
