@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 
 import pytest
 
@@ -66,3 +67,17 @@ def test_a_table_and_a_figure_are_made_of_kept_cells_alone(kept, which, tmp_path
     assert lines[2].startswith("| before | ")
     kept.draw(cells, tmp_path / "new")
     assert list((tmp_path / "new").glob("*.svg"))
+
+
+@pytest.mark.parametrize("which", ["strict", "paper"])
+def test_the_table_of_every_method_is_what_its_cells_say(kept, which, pytestconfig):
+    page = (pytestconfig.rootpath / "docs" / "results.md").read_text(encoding="utf-8")
+    section = page.partition("## Every method")[2].partition("\n## ")[0]
+    heads, _, *rows = kept.table(kept.read("field"), which).splitlines()
+    told = section.partition(heads)[2].partition("\n\n")[0].splitlines()[2:]
+    assert len(told) == len(rows) == 2 + 20
+    for ours, theirs in zip(rows, told, strict=True):
+        (name, *found), (same, *said) = ([cell.strip() for cell in line.split("|")[1:-1]] for line in (ours, theirs))
+        assert name == same
+        numbers = [[float(cell.split(" [")[0]) for cell in some if cell] for some in (found, said)]
+        assert numbers[0] == pytest.approx(numbers[1], rel=0.01, abs=0.1)
