@@ -374,6 +374,12 @@ def test_several_oracles_are_one_end_and_each_is_placed_by_the_others():
     assert [row[0] for row in rows] == ["before", "oracle", "oracle-2", "x"]
 
 
+def test_anchors_stand_first_by_number():
+    given = ["x, steps -5", "before", "oracle", "oracle-10", "oracle-2", "a"]
+    assert bench.anchors_first(given) == ["before", "oracle", "oracle-2", "oracle-10", "x, steps -5", "a"]
+    assert bench.anchors_first(["a", "oracle, a", "before, a"]) == ["oracle, a", "before, a", "a"]
+
+
 def test_tables_have_arrows_anchors_first_and_nothing_unescaped():
     cells = [graded("<b>&_|", "A", fluency=20.0, c_dis=1.5), graded("before", "A", -1, fluency=3.0)]
     heads, rows = bench.grid(bench.scored(cells), bench.PAPER)

@@ -70,8 +70,13 @@ def is_anchor(variant: str) -> bool:
 
 
 def anchors_first(variants: Iterable[str]) -> list[str]:
-    """Return variants with the model from before and the oracles at the front, and otherwise as they come."""
-    return sorted(variants, key=lambda variant: not is_anchor(variant.partition(", ")[0]))
+    """Return variants with the model from before and the oracles by number at the front, and otherwise as they come."""
+
+    def place(variant: str) -> tuple[bool, int]:
+        anchor, number = is_anchor(variant.partition(", ")[0]), re.search(r"-(\d+)", variant)
+        return not anchor, int(number[1]) if anchor and number else 0
+
+    return sorted(variants, key=place)
 
 
 def marks(answers: Sequence[Answer], verdicts: Iterable[Verdict]) -> dict[str, list[tuple[float, str]]]:
