@@ -147,7 +147,8 @@ def draw_curves(lines: Mapping[str, Mapping[str, Line]], setting: str, out: Path
             line(axis, name, points, aside)
         axis.set_title(PANELS[metric], fontsize=10)
         axis.set(xlabel=setting, ylim=(-2, 102))
-    axes[0].legend(fontsize=8)
+    # Beside the panels: a line may be anywhere in them.
+    figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, loc="outside upper center", ncols=4)
     save(figure, out)
 
 
