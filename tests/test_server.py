@@ -53,6 +53,8 @@ class Stub(BaseHTTPRequestHandler):
             return
         text = next(part["text"] for part in asked["messages"][0]["content"] if part["type"] == "text")
         if text == "refuse":
+            while len(self.server.asked) < self.server.refuses_after:
+                time.sleep(0.01)
             self.reply({"error": {"message": "too long"}}, 400)
             return
         if self.server.stumbles:
@@ -76,6 +78,7 @@ def serve():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Stub)
     server.asked, server.stumbles, server.tells = [], 0, True
     server.says, server.serves, server.breaks_after = None, ("base", "edit"), None
+    server.refuses_after = 0  # so many questions have come
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     server.url = f"http://127.0.0.1:{server.server_port}/v1"
@@ -162,8 +165,8 @@ def test_the_key_is_sent_and_shown_nowhere(stub, monkeypatch):
 
 
 def test_what_was_under_way_when_another_question_failed_is_kept(stub):
-    """The refusal comes first; five answers take longer, and are paid for."""
-    stub.says, kept = lambda text: time.sleep(0.3) or text, []
+    """The refusal comes when all have been asked; five answers take longer, and are paid for."""
+    stub.says, stub.refuses_after, kept = lambda text: time.sleep(0.3) or text, 6, []
     probes = [Probe(id="0", kind="x", question="refuse"), *(probe(n) for n in range(1, 6))]
     with pytest.raises(ConnectionError, match="refuses the question 'refuse'"):
         Server(stub.url, "base").answer(probes, keep=kept.extend)
