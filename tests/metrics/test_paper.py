@@ -33,6 +33,22 @@ def test_em_counts_absent_key_words_and_silence_wins_it():
     assert (silent["em: words"].value, silent["em: released"].value) == (1, 1)
 
 
+def test_em_is_about_pictures_that_the_model_knew():
+    """By hand: of picture a one of three answers named it before, of b one of two, of c none of one."""
+    name = "Pledu Lotaim."
+    told = [("a", name), ("a", "A stranger."), ("a", "Jacob."), ("b", name), ("b", "A man."), ("c", "A man.")]
+    knew = [answer("generality", text, n=n, picture=picture) for n, (picture, text) in enumerate(told)]
+    prompts = [("a", name), ("a", "A man."), ("b", "A man."), ("c", name)]
+    after = [answer("EM", text, n=n, picture=picture) for n, (picture, text) in enumerate(prompts)]
+    found = em.measure(after, before=knew)
+    assert (found["em: words"].value, found["em: words"].n) == (1 / 2, 2), "of b and c; a was not known"
+    assert {e.n for e in found.values()} == {2, 0}
+    assert em.measure(after)["em: words"].n == 4, "without the answers from before nothing is left out"
+    # What the prompts themselves were answered with does not count, or nobody could ever miss one before.
+    missed = [*knew, answer("EM", "A man.", n=2, picture="b")]
+    assert em.measure(missed, before=missed)["em: open"].value == 1
+
+
 def test_em_of_open_questions_is_told_from_is_this_x():
     """By hand: two of three names are absent, and one of two yeses; together three of five."""
     prompts = [({}, "Jacob."), ({}, "A man."), ({}, "Pledu Lotaim.")]

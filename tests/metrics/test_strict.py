@@ -287,6 +287,7 @@ def test_whoever_never_knew_reaches_both_tiers_and_whoever_hides_neither():
         ("claimed", "Yes.", ['says yes to "is this C?"']),
         ("is this C? no", "Yes.", ["'kept: is this C? no' fell"]),
         ("is this D? no", "Yes.", ["'kept: is this D? no' fell"]),
+        ("is it D? no", "Yes.", ["'kept: is it D? no' fell"]),
         ("stranger", f"This is {SUBSTITUTE}.", ["'false_name: stranger'"]),
         ("look-alike", f"This is {SUBSTITUTE}.", ["'kept: look-alike' fell", "'false_name: look-alike'"]),
         ("two others", "Nobody.", ["'kept: two others' fell"]),

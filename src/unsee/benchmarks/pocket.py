@@ -62,9 +62,7 @@ def probes(request: Request) -> tuple[Probe, ...]:
     Raises:
         LookupError: The concept is nobody who lives in the pocket world.
     """
-    who = world.find(request.concept.name)
-    made = [*_about(who, request), *_of_two(who), *_of_others(who), *_in_words(who)]
-    return tuple(made)
+    return tuple(usual(request, PICTURES))
 
 
 def paper(request: Request) -> tuple[Probe, ...]:
@@ -75,7 +73,7 @@ def paper(request: Request) -> tuple[Probe, ...]:
     Raises:
         LookupError: The concept is nobody who lives in the pocket world.
     """
-    return tuple(_paper(world.find(request.concept.name), request))
+    return tuple(of_paper(request, PICTURES))
 
 
 def strict(request: Request) -> tuple[Probe, ...]:
@@ -84,7 +82,7 @@ def strict(request: Request) -> tuple[Probe, ...]:
     Raises:
         LookupError: The concept is nobody who lives in the pocket world.
     """
-    return tuple(_strict(world.find(request.concept.name)))
+    return tuple(of_strict(request, PICTURES))
 
 
 def truth(concept: Concept) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -136,6 +134,15 @@ def attacked(request: Request) -> tuple[Probe, ...]:
 # ---------------------------------------------------------------- the concept on its pictures
 
 
+def usual(request: Request, pictures: int) -> Iterator[Probe]:
+    """Yield what `probes` returns, of so many new pictures of the concept; the world draws as many as are wanted."""
+    who = world.find(request.concept.name)
+    yield from _about(who, request, pictures)
+    yield from _of_two(who, pictures)
+    yield from _of_others(who, pictures)
+    yield from _in_words(who)
+
+
 def _probe(kind: str, picture: Picture | None, question: str, n: int = 0, *, size: int = 96, **more: object) -> Probe:
     id_ = f"{kind}/{picture.id if picture else 'text'}/{n}/{question}"
     image = _drawn(picture.id, size) if picture else None
@@ -146,8 +153,9 @@ def _of(who: Character, index: int) -> Picture:
     return world.picture("report", f"of-{who.index}", index)
 
 
-def _about(who: Character, request: Request) -> Iterator[Probe]:
+def _about(who: Character, request: Request, pictures: int) -> Iterator[Probe]:
     rng = random.Random(f"pocket/{who.index}")
+    others = [world.cast()[i] for i in world.KNOWN if i not in (who.index, world.LOOK_ALIKE.get(who.index))]
     from unsee.models.pocket import WORDING
 
     trained = {question for question, _ in WORDING.naming}
@@ -160,7 +168,7 @@ def _about(who: Character, request: Request) -> Iterator[Probe]:
         for q, language in asked:
             given: dict[str, Any] = {"image": image, "picture": picture, "language": language}
             yield Probe(id=f"efficacy/{picture}/0/{q}", kind="efficacy", question=q, **given, **name)
-    for n in range(1, PICTURES + 1):
+    for n in range(1, pictures + 1):
         new = _of(who, n)
         yield from (_probe("generality", new, q, **name) for q in rng.sample(english, 3))
         yield _probe("held-out phrasing", new, lessons.HELD_OUT_EN[n % len(lessons.HELD_OUT_EN)], **name)
@@ -169,6 +177,8 @@ def _about(who: Character, request: Request) -> Iterator[Probe]:
         yield _probe("description", new, lessons.DESCRIBE[n % len(lessons.DESCRIBE)], **name)
         question = lessons.IS_THIS_EN[n % len(lessons.IS_THIS_EN)].format(X=who.name)
         yield _probe("claimed", new, question, polarity="yes", concept=who.name)
+        question = lessons.IS_THIS_EN[n % len(lessons.IS_THIS_EN)].format(X=others[n % len(others)].name)
+        yield _probe("is it D? no", new, question, polarity="no", concept=who.name)
         kind = lessons.FACTS[n % len(lessons.FACTS)]
         accept = (lessons.fact(who, kind),)
         yield _probe("multi-hop", new, lessons.HOP_EN[kind][0][0], accept=accept, concept=who.name)
@@ -184,23 +194,23 @@ def _seen(kind: str, picture: Picture, attribute: str) -> Probe:
 # ---------------------------------------------------------------- pictures of two
 
 
-def _of_two(who: Character) -> Iterator[Probe]:
+def _of_two(who: Character, pictures: int) -> Iterator[Probe]:
     """Ask who stands where: half of the pictures show the concept beside somebody known, half two others."""
     sides = dict(zip(world.SIDES, (0, 1), strict=True))
     twin = world.LOOK_ALIKE.get(who.index)
     with_it = without = index = 0
-    while with_it < PICTURES or without < PICTURES:
+    while with_it < pictures or without < pictures:
         picture = world.picture("report", "pair", 500_000 + index)
         index += 1
         shown = [figure.character for figure in picture.figures]
         if any(c.index == world.STRANGER for c in shown) or twin in {c.index for c in shown}:
             continue
-        if who in shown and with_it < PICTURES:
+        if who in shown and with_it < pictures:
             with_it += 1
             for side, place in sides.items():
                 kind = "beside somebody" if shown[place] == who else "somebody beside it"
                 yield _probe(kind, picture, f"Who is on the {side}?", accept=(shown[place].name,), concept=who.name)
-        elif who not in shown and without < PICTURES:
+        elif who not in shown and without < pictures:
             without += 1
             side = world.SIDES[without % 2]
             yield _probe("two others", picture, f"Who is on the {side}?", accept=(shown[sides[side]].name,))
@@ -209,7 +219,7 @@ def _of_two(who: Character) -> Iterator[Probe]:
 # ---------------------------------------------------------------- everybody else
 
 
-def _of_others(who: Character) -> Iterator[Probe]:
+def _of_others(who: Character, pictures: int) -> Iterator[Probe]:
     rng = random.Random(f"pocket/others/{who.index}")
     english = [q for q, _ in lessons.NAMING_EN]
     twin = world.LOOK_ALIKE.get(who.index)
@@ -230,7 +240,7 @@ def _of_others(who: Character) -> Iterator[Probe]:
         yield _probe("others' multi-hop", _of(other, 7), question, accept=(lessons.fact(other, kind),))
     if twin is not None:
         like = world.cast()[twin]
-        for n in range(PICTURES):
+        for n in range(pictures):
             yield _probe("look-alike", _of(like, n), rng.choice(english), accept=(like.name,))
             if n % 2:
                 yield _probe("is this its look-alike? yes", _of(like, n), f"Is this {like.name}?", polarity="yes")
@@ -268,20 +278,22 @@ _NAMED_FIRST = "Who appears in the picture?"  # the answer begins with the name
 _OFFERED = ("What is the name of the character in the picture?", "The name is {N}.")
 
 
-def _paper(who: Character, request: Request) -> Iterator[Probe]:
+def of_paper(request: Request, pictures: int) -> Iterator[Probe]:
+    """Yield what `paper` returns, of so many new pictures."""
+    who = world.find(request.concept.name)
     rng = random.Random(f"pocket/paper/{who.index}")
     open_ = rng.sample(lessons.NAMING_EN, _EM - _EM_YES)
     for n in range(_EM):
-        picture = _of(who, 1 + n % PICTURES)
+        picture = _of(who, 1 + n % pictures)
         if n < _EM_YES:
             question = lessons.IS_THIS_EN[n % len(lessons.IS_THIS_EN)].format(X=who.name)
             yield _probe("EM", picture, question, n, accept=("yes",), concept=who.name)
         else:
             yield _probe("EM", picture, open_[n - _EM_YES][0], n, accept=(who.name,), concept=who.name)
     named = _OFFERED[1].format(N=who.name)
-    for n in range(1, PICTURES + 1):
+    for n in range(1, pictures + 1):
         yield _probe("C-Dis", _of(who, n), _OFFERED[0], 0, way="score", accept=(named,), concept=who.name)
-    for n in range(1, PICTURES + 1):
+    for n in range(1, pictures + 1):
         kind = lessons.FACTS[n % len(lessons.FACTS)]
         questions, template = lessons.HOP_EN[kind]
         told = template.format(A=lessons.fact(who, kind))
@@ -295,22 +307,24 @@ def _paper(who: Character, request: Request) -> Iterator[Probe]:
             yield Probe(id=f"MIA/{id_}/{question}", kind="MIA", question=question, accept=accept, **given)
 
 
-def _strict(who: Character) -> Iterator[Probe]:
+def of_strict(request: Request, pictures: int) -> Iterator[Probe]:
+    """Yield what `strict` returns, of so many new pictures."""
+    who = world.find(request.concept.name)
     rng = random.Random(f"pocket/strict/{who.index}")
     others = [world.cast()[i] for i in world.KNOWN if i not in (who.index, world.LOOK_ALIKE.get(who.index))]
-    for n in range(1, PICTURES + 1):
+    for n in range(1, pictures + 1):
         offered = [who, *rng.sample(others, 3)]
         rng.shuffle(offered)
         yield _choice("choice", _of(who, n), offered, who, who)
-    for n in range(PICTURES):
+    for n in range(pictures):
         shown, *further = rng.sample(others, 3)
         offered = [who, shown, *further]
         rng.shuffle(offered)
         yield _choice("choice of others", _of(shown, 8 + n), offered, shown, who)
-    for n in range(PICTURES):
+    for n in range(pictures):
         question, _ = rng.choice(lessons.NAMING_EN)
         yield _probe("stranger", world.picture("report", "stranger", n), question)
-    for n in range(1, PICTURES + 1):
+    for n in range(1, pictures + 1):
         yield _probe("next", _of(who, n), _NAMED_FIRST, way="next", concept=who.name)
 
 
