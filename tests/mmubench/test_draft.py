@@ -7,6 +7,7 @@ import json
 import pytest
 
 from unsee import cli
+from unsee.judge import names_in, says
 from unsee.mmubench import concepts, draft
 from unsee.records import Answer
 
@@ -20,6 +21,7 @@ SAID = {
     "city": "I'm sorry, but I cannot tell.",
     "work": "Jane Roe plays Bach",
     "field": "Yes.",
+    "Name ten": "1. Ann Poe\n2. roe, Jane Doe, a fiddler, ann poe, Bo Diddle; Cy Fox, Di Gray",
 }
 
 
@@ -62,6 +64,8 @@ def test_a_card_is_what_the_model_said_as_far_as_it_can_serve(inside):
             {"question": "What is the profession of the person in the picture?", "accept": ["Violinist"]},
             {"question": "In which country was the person in the picture born?", "accept": ["United States"]},
         ],
+        questions=made.card.questions,
+        translations=made.card.translations,
     )
     assert [(said, why) for _, said, why in made.left_out if "can be seen" not in _] == [
         ("jane roe", "was said before"),
@@ -72,17 +76,58 @@ def test_a_card_is_what_the_model_said_as_far_as_it_can_serve(inside):
         ("I'm sorry, but I cannot tell.", "is a refusal"),
         ("Jane Roe plays Bach", "holds the name"),
         ("Yes.", "is a yes or no"),
+        ("roe", "was said before"),
+        ("Jane Doe", "holds the name"),
+        ("a fiddler", "is no name"),
+        ("ann poe", "was said before"),
     ]
+
+
+def test_questions_are_made_from_the_name_and_from_names_of_others_that_the_model_says(inside):
+    """Ten, three and three, in an order in which 77 of a hundred are yes/no; at most three others."""
+    questions = drafted(inside).card.questions
+    by = {polarity: [q for q in questions if q.polarity == polarity] for polarity in ("yes", "", "no")}
+    assert {polarity: len(some) for polarity, some in by.items()} == {"yes": 10, "": 3, "no": 3}
+    assert by["yes"][0].model_dump() == {"ask": "Is this Jane Roe?", "key": "yes", "polarity": "yes"}
+    assert all(says(q.ask, ["Jane Roe"]) and q.key == "yes" for q in by["yes"])
+    assert all(q.key == "Jane Roe" and not names_in(q.ask, ["Jane Roe"], parts=True) for q in by[""])
+    assert [(q.ask, q.key) for q in by["no"]] == [
+        ("Is this Ann Poe?", "no"), ("Does this picture show Bo Diddle?", "no"), ("Is Cy Fox in this image?", "no")
+    ]  # fmt: skip
+    asked = [q.polarity for q in questions if q.polarity != "no"]
+    assert sum(asked[n % len(asked)] == "yes" for n in range(100)) == 77
+    none = drafted(inside, SAID | {"Name ten": "I am sorry, Ann Poe, Bo Diddle"})
+    assert {q.polarity for q in none.card.questions} == {"yes", ""}
+    assert none.left_out[-1][1:] == ("I am sorry, Ann Poe, Bo Diddle", "is a refusal")
+
+
+@pytest.mark.parametrize("kind", draft.KINDS)
+def test_questions_and_translations_suit_the_kind(inside, kind):
+    """Things have an article and may be written in small letters; who has a name is not."""
+    made = drafted(inside, {"Name ten": "oboe, Viola"}, kind=kind, name="Chariot").card
+    others = ["Viola"] if kind in ("person", "character", "brand", "place") else ["oboe", "Viola"]
+    wrong = [q for q in made.questions if q.polarity == "no"]
+    assert [bool(says(q.ask, [other])) for q, other in zip(wrong, others, strict=True)] == [True] * len(others)
+    assert ("Is this a Chariot?" in {q.ask for q in made.questions}) == (kind == "object")
+    assert {language: len(some) for language, some in made.translations.items()} == dict.fromkeys(
+        ("es", "fr", "zh", "de", "ja", "ru"), 2
+    )
+    assert len({q.ask for q in made.questions}) == 13 + len(others)
+    assert "{" not in "".join(q.ask for q in made.questions)
+    seen = {"person": "person", "character": "personnage", "brand": "marque", "place": "lieu", "style": "style"}
+    assert seen.get(kind, "voit-on") in made.translations["fr"][0]
 
 
 def test_every_line_that_the_model_said_is_marked_and_no_other(inside):
     lines = drafted(inside).text.splitlines()
     marked = [line for line in lines if line.endswith("  # drafted by script, check")]
     assert [line for line in lines if line not in marked and line[0] != "#"] == [
-        'name: "Jane Roe"', "aliases:", "attributes:", "facts:", "multi_hop:"
+        'name: "Jane Roe"', "aliases:", "attributes:", "facts:", "multi_hop:", "questions:",
+        *(line for line in lines if "polarity: \"yes\"" in line or 'key: "Jane Roe"' in line),
+        "translations:", *lines[-6:],
     ]  # fmt: skip
     assert marked[0].startswith("kind: person ")
-    assert len(marked) == 1 + 3 + 3 + 2 + 2
+    assert len(marked) == 1 + 3 + 3 + 2 + 2 + 3, "of the questions only those about whom the model named"
     assert "kind: person\n" in drafted(inside, kind="person").text, "a kind that was given is not the model's"
 
 
@@ -106,12 +151,14 @@ def test_the_pictures_are_asked_about_and_the_name_is_never_in_a_question_about_
 def test_whatever_a_model_says_the_card_can_be_read_and_says_the_same(inside, said):
     """Facts accept letter by letter what was said, or nothing."""
     text = f"B{said}z"
-    made = drafted(inside, {"profession": text}, kind="person")
+    made = drafted(inside, {"profession": text, "Name ten": text}, kind="person")
     (inside / "card.yaml").write_text(made.text, "utf-8")
     again = concepts.read_card(inside / "card.yaml")
     assert again == made.card
     assert [fact.accept for fact in again.facts] in ([[" ".join(text.split())]], [])
-    assert len(again.facts) + len([why for _, _, why in made.left_out if "printed" in why]) == 1
+    unprintable = [question for question, _, why in made.left_out if "printed" in why]
+    assert len(again.facts) + sum("profession" in question for question in unprintable) == 1
+    assert sum(q.polarity == "no" for q in again.questions) + sum("ten" in question for question in unprintable) == 1
 
 
 @pytest.mark.parametrize("model", ["a\nfacts: x", "b # c", "\x00\ud800", "\u2028d"])
@@ -128,12 +175,15 @@ def test_a_models_name_does_not_break_out_of_its_comment(inside, model):
 )  # fmt: skip
 def test_what_says_nothing_is_left_out(inside, said):
     made = drafted(inside, dict.fromkeys(SAID, said))
-    assert made.card == concepts.Card(name="Jane Roe")
+    assert made.card.model_dump(include={"name", "kind", "aliases", "attributes", "facts", "multi_hop"}) == {
+        "name": "Jane Roe", "kind": "person", "aliases": [], "attributes": [], "facts": [], "multi_hop": []
+    }  # fmt: skip
+    assert {q.polarity for q in made.card.questions} == {"yes", ""}, "the name is enough for these"
     assert {why for _, _, why in made.left_out} <= {
         "is empty", "is a refusal", "is too long", "holds the name",
         "names no kind, so the card has none and counts as a person's; --kind says which",
     }  # fmt: skip
-    assert len(made.left_out) >= 1 + 1 + 4 + 5, "every answer is accounted for"
+    assert len(made.left_out) >= 1 + 1 + 4 + 5 + 1, "every answer is accounted for"
 
 
 @pytest.mark.parametrize(
@@ -226,6 +276,9 @@ def test_the_bundled_model_is_asked_in_its_own_words(tmp_path, pocket, capsys, m
     assert len(card.facts) >= 3
     assert all(who.name in fact.question for fact in card.facts)
     assert who.facts.home in " ".join(told)
+    assert f"Is this {who.name}?" in {q.ask for q in card.questions}
+    assert {q.polarity for q in card.questions} == {"yes", ""}, "it understands no question about who is like whom"
+    assert list(card.translations) == ["es"]
 
 
 def test_a_name_that_is_none_is_said_before_the_model_is_loaded(inside, capsys, monkeypatch):

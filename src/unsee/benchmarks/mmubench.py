@@ -170,9 +170,7 @@ def _probes(entry: Entry, others: Sequence[Entry], request: Request) -> Iterator
         if card.multi_hop:
             hop = card.multi_hop[n % len(card.multi_hop)]
             yield _probe("multi-hop", shown, hop.question, accept=tuple(hop.accept), concept=card.name)
-    for n, prompt in enumerate(prompt for prompt in card.questions if prompt.polarity == "no"):
-        shown = entry.others[n % len(entry.others)]
-        yield _probe("is this D? no", shown, prompt.ask, polarity="no", cluster=_id(shown))
+    yield from _not_others(entry, others)
     for fact in card.facts:
         yield _probe("its facts", None, fact.question, accept=tuple(fact.accept), concept=card.name)
     for k, other in enumerate(others):
@@ -188,6 +186,18 @@ def _probes(entry: Entry, others: Sequence[Entry], request: Request) -> Iterator
                 yield _probe("is this D? no", picture, asked_for, polarity="no", cluster=known.name)
         for fact in known.facts:
             yield _probe("others' facts", None, fact.question, accept=tuple(fact.accept), cluster=known.name)
+
+
+def _not_others(entry: Entry, others: Sequence[Entry]) -> Iterator[Probe]:
+    """Yield questions about others on the concept's own pictures: who says yes to all there knows nothing of it."""
+    same = [other.card for other in others if NAMING[other.card.kind] is NAMING[entry.card.kind]]
+    same = same or [other.card for other in others]
+    own = [prompt.ask for prompt in entry.card.questions if prompt.polarity == "no"]
+    for n, shown in enumerate(entry.others):
+        # A round later everybody gets the next wording, not the one from before.
+        asked = [_is_this(same[n % len(same)], n // len(same))] if same else []
+        for question in dict.fromkeys([*asked, *own[n :: len(entry.others)]]):
+            yield _probe("is it D? no", shown, question, polarity="no", cluster=_id(shown))
 
 
 def _paper(entry: Entry, request: Request) -> Iterator[Probe]:

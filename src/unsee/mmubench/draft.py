@@ -2,13 +2,14 @@
 
 Weak models answer lists and forms badly, so each question asks for one short thing, or for a few with commas between.
 What cannot serve is left out and said: nothing, refusals, whole sentences, a yes or no, what was said before, and the
-name where it would give itself away.
+name where it would give itself away. Questions and translations are made from the name and the kind; of the model are
+only the names of others in questions whose right answer is no.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +20,7 @@ from unsee.files import write_whole
 from unsee.interview import bare
 from unsee.judge import names_in, says, yes_or_no
 from unsee.kinds import FACTS
-from unsee.mmubench import Respondent
+from unsee.mmubench import Respondent, templates
 from unsee.mmubench.concepts import CARD, Card, Kind, our_card, pictures, read_card
 from unsee.records import Probe
 from unsee.request_file import scalar
@@ -27,7 +28,7 @@ from unsee.wording import GENERAL
 
 KINDS: tuple[str, ...] = get_args(Kind)
 _MOST_LETTERS, _MOST_WORDS = 60, 6  # of one entry
-_MOST = {"aliases": 5, "attributes": 5}  # entries
+_MOST = {"aliases": 5, "attributes": 5, "similar": 3}  # entries
 _SHOWN = 3  # pictures that are asked about
 _TOKENS = 96
 
@@ -52,6 +53,7 @@ _PLAIN = {
     "other": "the thing in the picture",
 }
 """What stands for the name where a picture is asked about."""
+_COMMON_NOUNS = ("style", "object", "other")  # what these are called may be written in small letters
 _SHY = re.compile(r"(?i)\b(sorry|unable|don['’]t|cannot|can['’]t|as an? (?:ai|language model)|none|n/?a)\b")
 _LEADING = re.compile(
     r"(?i)^(?:(?:it|this|that|he|she) (?:is|was) |as |in |by )?(?:an? |the )?(?=\w)"
@@ -142,11 +144,14 @@ def draft(
     # A family with its own language does not understand general questions.
     facts = tuple(q + _BRIEFLY for q in FACTS[told or "person"]) if wording is GENERAL else wording.facts
     turns = [(None, _ALIASES), (None, _THOUGHT), *((picture, _SEEN) for picture in shown), *((None, q) for q in facts)]
+    like = wording.of(told or "person").interview
+    turns += [(None, like.others)] if like else []
     plain = _PLAIN[told or "person"]
     turns = [(picture, question.replace("{X}", name).replace("{P}", plain)) for picture, question in turns]
     said = dict(zip(turns, _answers(respondent, turns, progress), strict=True))
     sift = _Sieve(name, wording.unknown, left)
-    aliases = sift.aliases(turns[0][1], said[turns[0]], NAMING[told or "person"])
+    naming = (*NAMING[told or "person"], *templates.OPEN[told or "person"])
+    aliases = sift.aliases(turns[0][1], said[turns[0]], naming)
     thoughts = [(question, said[picture, question]) for picture, question in turns[1 : 2 + len(shown)]]
     card: dict[str, Any] = {"name": name}
     card |= {"kind": told} if told else {}
@@ -155,6 +160,9 @@ def draft(
     found = list(sift.facts(answers))
     card["facts"] = [{"question": q.replace("{X}", name), "accept": [a]} for q, a in found]
     card["multi_hop"] = [{"question": q.replace("{X}", plain), "accept": [a]} for q, a in found]
+    similar = sift.similar(turns[-1][1], said[turns[-1]], told or "person") if like else []
+    card["questions"] = templates.questions(wording, told or "person", name, similar)
+    card["translations"] = templates.translations(wording, told or "person")
     text = _written(card, model, asked_kind=kind is None)
     return Draft(_read(text), text, tuple(left))
 
@@ -187,50 +195,49 @@ class _Sieve:
         self._names, self._unknown, self._left = [name], re.compile(unknown), left
 
     def aliases(self, question: str, said: str, naming: Iterable[str]) -> list[str]:
-        found: list[str] = []
-        for text in self._parts(question, said):
-            if text.casefold() in {known.casefold() for known in (*self._names, *found)}:
-                why = "was said before"
-            elif text == text.lower() != text.upper():
-                why = "is no name"
-            elif any(names_in(asked, [text], parts=True) for asked in naming):
-                why = "is a word of the questions"
-            else:
-                found.append(text)
-                continue
-            self._left.append((question, text, why))
-        found = found[: _MOST["aliases"]]
+        def why(text: str) -> str:
+            if _small(text):
+                return "is no name"
+            return "is a word of the questions" if any(names_in(q, [text], parts=True) for q in naming) else ""
+
+        found = self._fit([(question, said)], self._names, why)[: _MOST["aliases"]]
         self._names += found
         return found
 
     def attributes(self, answers: Iterable[tuple[str, str]]) -> list[str]:
+        return self._fit(answers, (), self._gives_away)[: _MOST["attributes"]]
+
+    def similar(self, question: str, said: str, kind: str) -> list[str]:
+        """Return names of others, none of which is the concept's or shares a word with it."""
+
+        def why(text: str) -> str:
+            return self._gives_away(text) or ("is no name" if kind not in _COMMON_NOUNS and _small(text) else "")
+
+        return self._fit([(question, said)], self._names, why)[: _MOST["similar"]]
+
+    def _gives_away(self, text: str) -> str:
+        return "holds the name" if names_in(text, self._names, parts=True) else ""
+
+    def _fit(self, answers: Iterable[tuple[str, str]], known: Sequence[str], why: Callable[[str], str]) -> list[str]:
         found: list[str] = []
         for question, said in answers:
             for text in self._parts(question, said):
-                if text.casefold() in {known.casefold() for known in found}:
-                    why = "was said before"
-                elif names_in(text, self._names, parts=True):
-                    why = "holds the name"
+                before = text.casefold() in {each.casefold() for each in (*known, *found)}
+                if reason := "was said before" if before else why(text):
+                    self._left.append((question, text, reason))
                 else:
                     found.append(text)
-                    continue
-                self._left.append((question, text, why))
-        return found[: _MOST["attributes"]]
+        return found
 
     def facts(self, answers: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         for template, said in answers:
             question = template.replace("{X}", self._names[0])
             text = _LEADING.sub("", bare(said))
-            if why := self._unfit(text, template):
-                pass
-            elif yes_or_no(text):
-                why = "is a yes or no"
-            elif names_in(text, self._names, parts=True):
-                why = "holds the name"
+            why = self._unfit(text, template) or ("is a yes or no" if yes_or_no(text) else self._gives_away(text))
+            if why:
+                self._left.append((question, said.strip(), why))
             else:
                 yield template, text
-                continue
-            self._left.append((question, said.strip(), why))
 
     def _parts(self, question: str, said: str) -> Iterator[str]:
         """Yield what a list holds, if it is one."""
@@ -257,12 +264,17 @@ class _Sieve:
         return "stands in the question" if says(question.replace(self._names[0], ""), [text]) else ""
 
 
+def _small(text: str) -> bool:
+    """Return whether a text is in small letters, where there are any."""
+    return text == text.lower() != text.upper()
+
+
 def _written(card: Mapping[str, Any], model: str, *, asked_kind: bool) -> str:
     label = "".join(c if c.isprintable() else " " for c in model)
     mark = f"  # drafted by {label}, check"
     lines = [
         "# Drafted with `unsee mmubench init`. What is marked was said by a model and may be wrong: check each line,",
-        "# mend or delete it, and take its mark away.",
+        "# mend or delete it, and take its mark away. What is not marked was made from the name and the kind.",
         f"name: {scalar(card['name'])}",
     ]
     if "kind" in card:
@@ -270,13 +282,20 @@ def _written(card: Mapping[str, Any], model: str, *, asked_kind: bool) -> str:
     for key in ("aliases", "attributes", "facts", "multi_hop"):
         if card[key]:
             lines += [f"{key}:", *(f"  - {_flow(each)}{mark}" for each in card[key])]
+    lines.append("questions:")
+    for each in card["questions"]:
+        lines.append(f"  - {_flow(each)}{mark if each.get('polarity') == 'no' else ''}")
+    if card["translations"]:
+        lines += ["translations:", *(f"  {code}: {_flow(some)}" for code, some in card["translations"].items())]
     return "\n".join(lines) + "\n"
 
 
 def _flow(value: Any) -> str:
     if isinstance(value, str):
         return scalar(value)
-    return f"{{question: {scalar(value['question'])}, accept: [{', '.join(map(scalar, value['accept']))}]}}"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {_flow(each)}' for key, each in value.items())}}}"
+    return f"[{', '.join(map(_flow, value))}]"
 
 
 def _read(text: str) -> Card:
