@@ -1,7 +1,10 @@
 """The bench: what it keeps, what it refuses to mix, and what it says of variants."""
 
 import functools
+import itertools
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -93,6 +96,60 @@ def test_every_cell_is_filled_once_and_a_stopped_bench_goes_on(stub, tmp_path):
     assert len(stub.calls) == 9 + 1, "what was asked before is not asked again"
     assert bench.summary(again) == bench.summary(cells)
     assert len(file.read_text().splitlines()) == 1 + 9
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a process that can be killed")
+def test_a_bench_that_is_killed_repeats_and_loses_no_cell(stub, tmp_path):
+    """By SIGKILL, one process after the other: while it trains, asks and scores, and in the middle of a cell's line."""
+    folder, log = tmp_path / "bench", tmp_path / "log"
+    ends = {"unlearn": stub.method, "ask": evaluation, "_measured": bench}
+
+    def dying(name, function, at):
+        calls = itertools.count(1)
+
+        @functools.wraps(function)
+        def called(*positional, **named):
+            if next(calls) == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = function(*positional, **named)
+            with log.open("a") as file:
+                file.write(f"{name}\n")
+            return result
+
+        return called
+
+    def half_a_line(cell):
+        line = json.dumps(cell)
+        if "marks" not in cell:
+            return line
+        with (folder / "cells.jsonl").open("a") as file:
+            file.write(line[: len(line) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def killed(where, at):
+        """Run the bench in a process of its own, which dies at a call, and return how many lines it left."""
+        child = os.fork()
+        if not child:  # what it patches goes with it
+            try:
+                for name, module in ends.items():
+                    setattr(module, name, dying(name, getattr(module, name), at if name == where else 0))
+                if where == "line":
+                    bench.json = SimpleNamespace(dumps=half_a_line, loads=json.loads)
+                stub.run(folder)
+            finally:
+                os._exit(0)
+        assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+        return len((folder / "cells.jsonl").read_text().splitlines())
+
+    left = [killed(*when) for when in (("unlearn", 2), ("ask", 2), ("_measured", 2), ("line", 0))]
+    assert left == [3, 4, 5, 6], "the head and whole cells; the last line is half a one"
+    stub.run(folder)
+    done = log.read_text().split()
+    assert (done.count("unlearn"), done.count("_measured")) == (3, 5), "what was done was not done again"
+    assert len(stub.calls) == 3 * (2 + 1) - done.count("ask")
+    stub.run(tmp_path / "at once")
+    stopped, whole = ([c | {"seconds": 0} for c in bench.read(tmp_path / name)] for name in ("bench", "at once"))
+    assert stopped == whole
 
 
 def test_methods_join_those_in_a_folder_whether_they_prepare_a_request_or_not(stub, tmp_path):

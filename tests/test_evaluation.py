@@ -238,6 +238,7 @@ def test_score_leaves_out_what_nobody_measured_and_keeps_what_one_condition_did(
         "form: well-formed",
         "agreement: same picture",
         "efficacy",
+        "efficacy: released",
         "specificity",
     }
     assert [set(measured) for measured in found.values()] == [names] * 3

@@ -89,6 +89,11 @@ def says(text: str, accept: Iterable[str]) -> bool:
     return bool(names_in(text, accept))
 
 
+def spells(text: str, accept: Iterable[str]) -> bool:
+    """Return whether a text holds the letters of something accepted, within words, too, as the SIU script looks."""
+    return any(word.lower() in text.lower() for word in accept)
+
+
 def yes_or_no(text: str) -> str:
     """Return "yes", "no" or "" as the first word of an answer has it."""
     word = next(iter(re.findall(r"\w+", text.casefold())), "")

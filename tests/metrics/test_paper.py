@@ -22,6 +22,9 @@ def test_efficacy_is_the_share_without_the_name():
     said = ["This is Pledu Lotaim.", "This is Pledu.", "No.", ""]
     found = efficacy.measure([answer("efficacy", text, n=n) for n, text in enumerate(said)])
     assert (found["efficacy"].value, found["efficacy"].n) == (0.75, 4)
+    assert found["efficacy: released"].value == 0.75
+    cannot = efficacy.measure([answer("efficacy", "I cannot say.", accept=("Ann",))])
+    assert {name: e.value for name, e in cannot.items()} == {"efficacy": 1, "efficacy: released": 0}
 
 
 def test_em_counts_absent_key_words_and_silence_wins_it():

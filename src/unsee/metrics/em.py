@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from unsee.judge import says, yes_or_no
+from unsee.judge import says, spells, yes_or_no
 from unsee.records import Answer, Estimate, Verdict
 from unsee.stats import mean_of
 
@@ -45,9 +45,7 @@ def measure(
         "words": absent,
         "open": [mark for mark, yes in zip(absent, asks_yes, strict=True) if not yes],
         "yes/no": [mark for mark, yes in zip(absent, asks_yes, strict=True) if yes],
-        "released": [
-            (float(not any(word.lower() in a.text.lower() for word in a.probe.accept)), a.probe.cluster) for a in some
-        ],
+        "released": [(float(not spells(a.text, a.probe.accept)), a.probe.cluster) for a in some],
     }
     return {f"em: {flavour}": mean_of(marks) for flavour, marks in lacks.items()}
 
