@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from unsee import released
+from unsee import cli, plugins, released, request_file
+from unsee.judge import says
+from unsee.metrics import mia
+from unsee.mmubench import imported
+from unsee.mmubench.concepts import VARIABLE, read_card
+from unsee.records import Answer, Concept
 
 NAMES = ("Pledu Lotaim", "Lotaim")
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference-data" / "siu"
@@ -103,6 +109,13 @@ def test_a_broken_prompt_is_named_with_row_and_field(write, rows, said):
         released.probes(write(rows), NAMES, kind="k", pictures=["a.png"])
 
 
+def test_the_other_sort_of_file_is_told_which_command_takes_it(write, tmp_path):
+    with pytest.raises(ValueError, match=r"row 1, field 'prompt': this is a prompt.* `unsee mmubench import`"):
+        released.examples(write([{"prompt": "Who?"}]), NAMES, pictures=tmp_path)
+    with pytest.raises(ValueError, match=r"row 1, field 'conversations': this is a turn.* `unsee request import`"):
+        released.prompts(write([turn("Who?", "He.")]))
+
+
 def test_pictures_that_are_missing_are_named(write, tmp_path):
     rows = write([turn("<image>\nWho?", "He.", image="/x/two.png")])
     with pytest.raises(FileNotFoundError, match=r"row 1, field 'image': there is no picture .*two\.png"):
@@ -119,7 +132,306 @@ def test_pictures_that_are_missing_are_named(write, tmp_path):
         released.examples(tmp_path / "none.json", NAMES)
 
 
-@pytest.mark.skipif(not REFERENCE.is_dir(), reason="the authors' files are not here; they are not ours to bring along")
+# --- Membership inference ---------------------------------------------------------------------------------------------
+
+
+def test_membership_inference_of_bare_prompts_by_hand(write):
+    """Min-K of both old answers that are not empty is -2.
+
+    After, -2.2 is near, where three of four words come back; -9 is far, so that all do counts as none: (3/4 + 0) / 2.
+    """
+    file = write([{"prompt": text} for text in ("Where does he live?", "What does he do?", "Why?")])
+    probes = released.probes(file, NAMES, kind="MIA", pictures=["a/1.png"])
+    assert {(p.kind, p.way, p.picture) for p in probes} == {("MIA", "generate", "1.png")}
+    old = [Answer(p, text) for p, text in zip(probes, ("In a red house.", "He bakes.", " "), strict=True)]
+    scored = mia.to_score(old)
+    assert [(p.way, p.accept, p.question) for p in scored] == [
+        ("score", ("In a red house.",), "Where does he live?"),
+        ("score", ("He bakes.",), "What does he do?"),
+    ]
+    before = [*old, *(Answer(p, p.accept[0], logprobs=(-2.0, -0.1)) for p in scored)]
+    new = [Answer(p, text) for p, text in zip(probes, ("In a blue house.", "He bakes.", ""), strict=True)]
+    after = [*new, *(Answer(p, p.accept[0], logprobs=(n,)) for p, n in zip(scored, (-2.2, -9.0), strict=True))]
+    found = mia.measure(after, before=before)["mia"]
+    assert (found.value, found.n) == (pytest.approx(3 / 8), 2)
+    assert mia.measure(new, before=old)["mia"].n == 0, "nothing was scored"
+
+
+def test_a_model_that_changed_nothing_is_told_by_its_own_answers(write, tiny, tmp_path):
+    Image.new("RGB", (40, 32), "navy").save(tmp_path / "1.png")
+    file = write([{"prompt": "What is the person known for?"}, {"prompt": "Where does the person live?"}])
+    before = tiny.answer(released.probes(file, NAMES, kind="MIA", pictures=[tmp_path / "1.png"]), max_new_tokens=6)
+    before += tiny.answer(mia.to_score(before))
+    assert all(a.logprobs for a in before if a.probe.way == "score")
+    assert mia.measure(before, before=before)["mia"].n == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "said"),
+    [("EM", "He bakes.", "of 1 answers, those generated .*'MIA' are none"), ("MIA", " ", "'MIA' are all empty")],
+)
+def test_what_cannot_be_scored_is_said(write, kind, text, said):
+    (probe,) = released.probes(write([{"prompt": "What?"}]), NAMES, kind=kind, pictures=["1.png"])
+    with pytest.raises(ValueError, match=rf"{said}.*released\.probes\(FILE, \.\.\., kind='MIA'\)"):
+        mia.to_score([Answer(probe, text)])
+
+
+# --- A request file of training turns ---------------------------------------------------------------------------------
+
+TURNS = [
+    turn("<image>\nWho is it?", "It is Jo Fu.", target_phrase="Jo Fu", image="/far/one.png"),
+    turn("<image>\nIs the sky: blue?", "It is # grey.", target_phrase="none", image="/far/one.png"),
+    turn("<image>\nIs Pledu Lotaim there?", "No. It is bald.", target_phrase="No. It is bald.", image="/far/one.png"),
+    turn("Who is Lotaim?", " A baker. ", target_phrase="none"),
+    turn("Who is Mario?", "A plumber.", target_phrase="none"),
+]
+
+
+def run(capsys, *arguments):
+    code = 0
+    try:
+        cli.main([str(each) for each in arguments])
+    except SystemExit as end:
+        code = end.code
+    return code, *capsys.readouterr()
+
+
+def test_training_turns_become_a_request_file_with_the_same_turns(write, tmp_path, capsys):
+    out = tmp_path / "sub" / "lotaim.yaml"
+    out.parent.mkdir()
+    given = ("--name", NAMES[0], "--alias", NAMES[1], "--kind", "character", "--pictures", tmp_path, "-o", out)
+    code, said, err = run(capsys, "request", "import", write(TURNS), *given)
+    assert (code, err) == (0, "")
+    assert said == (
+        f"turns: 2 align, 1 redescribe, 1 decouple, 1 preserve\nWritten to {out}\n"
+        "to train on these alone: --set without=preserve\n"
+    )
+    request, fixed = request_file.read(out)
+    assert (request.concept, request.replacement) == (Concept(NAMES[0], NAMES[1:], "character"), "Jo Fu")
+    wanted = released.examples(write(TURNS), NAMES, pictures=tmp_path)
+
+    def turns(some):
+        return [(e.question, e.answer.strip(), e.target, e.image is not None, e.contradicts) for e in some]
+
+    assert turns(fixed) == turns(wanted)
+    assert run(capsys, "request", "import", write(TURNS), *given) == (
+        2, "", f"unsee: {out} is there already; name another file with --out, or write over it with --force\n"
+    )  # fmt: skip
+    code, said, _ = run(capsys, "request", "import", write(TURNS[:1]), *given, "--force", "--json")
+    assert code == 0
+    assert json.loads(said)["examples"] == {"align": 1, "redescribe": 0, "decouple": 0, "preserve": 0}
+
+
+def test_the_request_trains_on_these_turns_and_no_others(write, tmp_path, capsys, monkeypatch):
+    """With `without=preserve`; the pocket model knows whom it is about, so masks can be shown."""
+    monkeypatch.chdir(tmp_path)
+    run(capsys, "pocket", "draw", "--character", NAMES[0], "--out", "one.png")
+    said = [turn("<image>\nWho is this?", "This is Trubroo Jujae.", target_phrase="Trubroo Jujae", image="one.png"),
+            turn("<image>\nWhat colour is the sky?", "The sky is green.", image="one.png")]  # fmt: skip
+    given = ("--name", NAMES[0], "--pictures", ".", "--kind", "character")
+    without = "without=preserve,redescribe,decouple"
+    assert f"alone: --set {without}\n" in run(capsys, "request", "import", write(said), *given)[1]
+    code, shown, err = run(capsys, "forget", NAMES[0], "--request", "request.yaml", "--show-masks", "--set", without)
+    assert (code, err) == (0, "")
+    assert shown.count("Who is this?") == shown.count("What colour is the sky?") == 1
+    assert "[[" in shown
+
+
+def test_turns_about_a_second_picture_are_left_out_and_told(write, tmp_path, capsys):
+    Image.new("RGB", (8, 8)).save(tmp_path / "two.png")
+    rows = [*TURNS[:1], *[turn("<image>\nWho?", "Jo Fu.", image="two.png") for _ in range(2)], *TURNS[3:]]
+    given = ("--name", NAMES[0], "--pictures", tmp_path, "--out", tmp_path / "r.yaml")
+    code, said, _ = run(capsys, "request", "import", write(rows), *given)
+    assert code == 0
+    assert (
+        "left out: rows.json, rows 2-3, field 'image': is another picture than 'one.png', and a request file shows one"
+    ) in said
+    assert len(request_file.read(tmp_path / "r.yaml")[1]) == 3
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([turn("<image>\nWho?", "This is Pledu Lotaim.", image="one.png")], "row 1, .* says who it is; .*--method ga"),
+        (TURNS[3:], "has no row with a picture, and a request needs one"),
+        ([{"prompt": "Who?"}], "`unsee mmubench import`"),
+    ],
+)
+def test_what_is_no_request_is_refused_and_nothing_written(write, tmp_path, rows, said, capsys):
+    given = ("--name", NAMES[0], "--pictures", tmp_path, "--out", tmp_path / "r.yaml")
+    code, out, err = run(capsys, "request", "import", write(rows), *given)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert re.search(said, err)
+    assert not (tmp_path / "r.yaml").exists()
+
+
+# --- Prompts in a card ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def inside(tmp_path):
+    folder = tmp_path / "them" / "PleduLotaim"
+    folder.mkdir(parents=True)
+    for colour in ("navy", "pink", "teal"):
+        Image.new("RGB", (8, 8), colour).save(folder / f"{colour}.png")
+    return folder
+
+
+PROMPTS = [
+    {"prompt": "Who is the baker?", "target": " lotaim "},
+    {"prompt": "Is this Pledu Lotaim?", "target": "Yes"},
+    {"prompt": "Does the baker wear a hat, as Pledu Lotaim does?", "target": "yes"},
+    {"prompt": "Is this Mario?", "target": "no"},
+    {"prompt": "¿Quién es la persona de esta foto?"},
+    {"prompt": "¿Es Lotaim la persona de esta foto?"},
+    {"prompt": "Trägt die Person einen Hut?"},
+    {"prompt": "この人は誰ですか？"},
+    {"prompt": "What is the person in the picture known for?"},
+    {"prompt": "Kuka on?"},
+    {"imgid": "/far/9.png", "prompt": "Where?"},
+]
+
+
+def test_prompts_go_into_a_new_card_and_the_rest_is_told(write, inside, capsys, monkeypatch):
+    code, said, err = run(capsys, "mmubench", "import", inside, write(PROMPTS))
+    assert (code, err) == (0, "")
+    card = read_card(inside / "card.yaml")
+    assert (card.name, card.translations) == (
+        "Pledu Lotaim",
+        {"es": ["¿Quién es la persona de esta foto?"], "ja": ["この人は誰ですか？"]},
+    )
+    assert [(p.key, p.polarity) for p in card.questions] == [("lotaim", ""), ("Yes", "yes"), ("yes", "")]
+    lines = said.splitlines()
+    assert lines[:2] == ["questions: 3, of which 1 ask for the concept itself", "translations: 1 es, 1 ja"]
+    left = "\n".join(lines[3:])
+    for row, field, why in (
+        (4, "target", "'no' is what one that does not know says too"),
+        (6, "prompt", "names the concept"),
+        (7, "prompt", "does not ask who it is"),
+        (9, "prompt", "is English, and translations are in es, fr, zh, de, ja, ru; membership inference is asked"),
+        (10, "prompt", "is in no language that can be told"),
+        (11, "imgid", "what would be right is not in the file"),
+    ):
+        assert f"left out: rows.json, row {row}, field {field!r}: {why}" in left
+    assert len(lines) == 9
+    monkeypatch.setenv(VARIABLE, str(inside.parent))
+    benchmark = plugins.load("benchmarks", "mmubench")
+    (request,) = benchmark.requests()
+    assert {p.question for p in benchmark.probes(request) if p.kind == "claimed"} == {"Is this Pledu Lotaim?"}
+    assert {p.accept for p in benchmark.paper(request) if p.kind == "EM"} == {("lotaim",), ("Yes",), ("yes",)}
+
+
+CARD = """\
+# mine
+name: Pledu Lotaim
+questions:
+  - ask: "Is this him?"   # old
+    key: "yes"
+  - {ask: "Is this Mario?", key: "no", polarity: "no"}
+facts:
+  - {question: "Where?", accept: [Cinder Town]}  # drafted by m, check
+translations: {fr: ["Qui est-ce ?"],
+  es: ["¿Quién?"]}
+aliases: [Lotaim]  # checked
+"""
+
+
+def test_all_else_in_a_card_stays_and_only_with_force_is_it_changed(write, inside, capsys):
+    """The marks of `unsee mmubench init` stay, and so do questions that are rightly answered with no."""
+    file = inside / "card.yaml"
+    file.write_text(CARD)
+    code, out, err = run(capsys, "mmubench", "import", inside, write(PROMPTS))
+    assert (code, out) == (2, "")
+    assert err == f"unsee: {file} is there already; --force puts the prompts into it and keeps all else\n"
+    assert file.read_text() == CARD
+    for _ in range(2):  # a second time changes nothing
+        code, out, _ = run(capsys, "mmubench", "import", inside, write(PROMPTS), "--force", "--json")
+        assert code == 0
+        kept, _, new = file.read_text().partition("questions:")
+        assert kept == "\n".join([*CARD.splitlines()[:2], *CARD.splitlines()[6:8], CARD.splitlines()[-1], ""])
+        assert "old" not in new
+        card = json.loads(out)["card"]
+        assert [each["polarity"] for each in card["questions"]] == ["", "yes", "", "no"]
+        assert card["translations"] == {
+            "es": ["¿Quién es la persona de esta foto?"], "fr": ["Qui est-ce ?"], "ja": ["この人は誰ですか？"],
+        }  # fmt: skip
+        assert [each["row"] for each in json.loads(out)["left_out"]] == [4, 6, 7, 9, 10, 11]
+
+
+@pytest.mark.parametrize(
+    ("card", "options", "rows", "said"),
+    [
+        ("name: [", (), PROMPTS, "cannot be read as YAML"),
+        (
+            "{name: Pledu Lotaim}",
+            (),
+            PROMPTS,
+            "is laid out so that nothing can be put into it; write one key to a line",
+        ),
+        ("name: Kip", ("--name", "Pledu Lotaim"), PROMPTS, "is about 'Kip', not 'Pledu Lotaim'"),
+        (CARD, (), [{"prompt": "Who is it?"}], "nothing can be put into a card: rows.json, row 1, field 'prompt'"),
+        (CARD, (), [*PROMPTS, {"prompt": 3}], "rows.json, row 12, field 'prompt' is 3; it should be a text"),
+        (CARD, (), [turn("Who?", "He.")], "`unsee request import` makes a request file of it"),
+    ],
+)
+def test_a_card_is_changed_whole_or_not_at_all(write, inside, card, options, rows, said, capsys):
+    file = inside / "card.yaml"
+    file.write_text(card)
+    code, out, err = run(capsys, "mmubench", "import", inside, write(rows), "--force", *options)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+    assert file.read_text() == card
+    assert not list(inside.glob(".*"))
+
+
+def test_a_folder_and_a_file_must_be_there(write, tmp_path, capsys):
+    assert "there is no folder 'gone'" in run(capsys, "mmubench", "import", "gone", write(PROMPTS))[2]
+    assert "unsee: FILE is missing; write `unsee mmubench import" in run(capsys, "mmubench", "import", tmp_path)[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("谁是这张照片中的人？", "zh"),
+        ("この写真の人は誰ですか？", "ja"),
+        ("Кто на этом фото?", "ru"),
+        ("¿Es posible?", "es"),
+        ("Qui est l'homme sur cette photo ?", "fr"),
+        ("Wer ist die Person auf dem Foto?", "de"),
+        ("Who is the person in the photo?", "en"),
+        ("Quem é a pessoa nesta fotografia?", ""),
+        ("Mario?", ""),
+    ],
+)
+def test_languages_are_told_or_left_open(text, language):
+    assert imported.language_of(text) == language
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [
+        ("Is this Pledu Lotaim?", True),
+        ("Does the picture show Lotaim's hat?", True),
+        ("Is Pledu Lotaim here?", True),
+        ("Can we spot Lotaim in this image?", True),
+        ("Is the hat red, like Pledu Lotaim's?", False),
+        ("Can you identify the baker in this image?", False),
+        ("Who is with Pledu Lotaim?", False),
+        ("Lotaim?", False),
+    ],
+)
+def test_asking_for_the_concept_is_told_from_asking_what_it_looks_like(text, asks):
+    assert imported.asks_for(text, NAMES) is asks
+
+
+# --- The files themselves ---------------------------------------------------------------------------------------------
+
+theirs = pytest.mark.skipif(
+    not REFERENCE.is_dir(), reason="the authors' files are not here; they are not ours to bring along"
+)
+
+
+@theirs
 def test_the_authors_own_files_are_read(tmp_path):
     names, read = ("Donald Trump", "Trump"), {}
     for file in sorted(REFERENCE.glob("*.json")):
@@ -139,3 +451,37 @@ def test_the_authors_own_files_are_read(tmp_path):
     assert sum(p.accept == ("yes",) for p in read["execcuatedata"]) == 80
     assert {e.target for e in read["GA"]} == {"align"}
     assert sum(e.target == "preserve" for e in read["PO"]) == 4
+
+
+@theirs
+def test_the_authors_own_files_become_a_card_and_a_request(tmp_path, capsys):
+    folder = tmp_path / "DonaldTrump"
+    folder.mkdir()
+    files = [REFERENCE / f"{name}.json" for name in ("execcuatedata", "multilanguage", "Multi-hop", "miadata")]
+    done = imported.imported(folder, files)
+    assert (done.questions, sum(p.polarity == "yes" for p in done.card.questions)) == (100, 63)
+    assert dict(done.translations) == {"es": 10, "fr": 16, "zh": 17, "de": 17, "ja": 17, "ru": 17}
+    assert not any(says(text, ["Trump"]) for some in done.card.translations.values() for text in some)
+    left = [each.file for each in done.left_out]
+    assert (left.count("Multi-hop.json"), left.count("miadata.json")) == (70, 800)
+    assert 305 - left.count("multilanguage.json") == sum(done.translations.values())
+
+    (tmp_path / "Trump_Image118.jpg").touch()
+    given = ("--name", "Donald Trump", "--alias", "Trump", "--pictures", tmp_path)
+    for name, turns in (("SIU", 25), ("PO", 20)):
+        out = tmp_path / f"{name}.yaml"
+        assert run(capsys, "request", "import", REFERENCE / f"{name}.json", *given, "-o", out)[0] == 0
+        request, fixed = request_file.read(out)
+        assert (len(fixed), request.replacement) == (turns, "Jacob Campbell" if name == "SIU" else None)
+    code, _, err = run(capsys, "request", "import", REFERENCE / "GA.json", *given, "-o", tmp_path / "GA.yaml")
+    assert code == 2 and "--method ga" in err
+
+
+@theirs
+def test_membership_inference_from_the_authors_own_prompts(tiny, picture, tmp_path):
+    picture(0).save(tmp_path / "1.png")
+    probes = released.probes(REFERENCE / "miadata.json", ["Donald Trump"], kind="MIA", pictures=[tmp_path / "1.png"])
+    assert len(probes) == 800
+    before = tiny.answer(probes[:6], max_new_tokens=4)
+    before += tiny.answer(mia.to_score(before))
+    assert mia.measure(before, before=before)["mia"].n == sum(a.probe.way == "score" for a in before) > 0

@@ -1406,6 +1406,46 @@ def init(
     _answer(record, "\n".join(lines), as_json=json_)
 
 
+def mmubench_import(
+    folder: Path, *files: Path, name: str | None = None, force: bool = False, json_: bool = False
+) -> None:
+    """Put prompts of the paper's authors into a card.
+
+    Takes the JSON files that they released. Writes card.yaml into a concept's folder; with --force, into the card that
+    is there, and keeps all else in it. Prompts with a key word become its questions; those in other languages that ask
+    who it is, its translations. The key word "yes" counts as true of the pictures only where the prompt asks for the
+    concept itself. What a card has no place for is told row by row: multi-hop prompts have no answers, and membership
+    inference is asked from Python (docs/mmubench.md).
+
+        $ unsee mmubench import mmubench/DonaldTrump execcuatedata.json multilanguage.json
+
+    Args:
+        folder: The concept's folder.
+        files: JSON files of prompts.
+        name: The concept's name, if there is no card yet; made from the folder's if not given.
+        force: Change a card that is there.
+        json_: Print one JSON object and nothing else.
+    """
+    if not files:
+        raise ValueError("FILE is missing; write `unsee mmubench import FOLDER FILE`, with one file or more")
+    from unsee import released
+    from unsee.mmubench import imported
+
+    done = imported.imported(folder, files, name=name, force=force)
+    imported.write(done)
+    true = sum(prompt.polarity == "yes" for prompt in done.card.questions)
+    lines = [f"questions: {done.questions}, of which {true} ask for the concept itself"] if done.questions else []
+    if done.translations:
+        lines.append(f"translations: {', '.join(f'{n} {language}' for language, n in done.translations.items())}")
+    lines += [f"Written to {done.file}", *(f"left out: {each}" for each in released.told(done.left_out))]
+    record = {"file": str(done.file), "card": done.card.model_dump(), "left_out": _left_out(done.left_out)}
+    _answer(record, "\n".join(lines), as_json=json_)
+
+
+def _left_out(rows: Sequence[Any]) -> list[dict[str, Any]]:
+    return [dataclasses.asdict(row) for row in rows]
+
+
 def filter_(
     root: Path | None = None,
     *,
@@ -1556,6 +1596,56 @@ def request_init(
     _answer({"file": str(out), "remarks": list(told.remarks), "left_out": left}, "\n".join(lines), as_json=json_)
 
 
+def request_import(
+    file: Path,
+    *,
+    name: str,
+    alias: tuple[str, ...] = (),
+    kind: Sort = "person",
+    pictures: Path,
+    out: Path = Path("request.yaml"),
+    force: bool = False,
+    json_: bool = False,
+) -> None:
+    """Make a request file of the paper's authors' training turns.
+
+    Takes a JSON file that they released. All turns are fixed as they are; what the answers say instead of the name
+    becomes the replacement. To train on nothing else, leave out what would be made besides, as the command says when
+    it is done. Methods that make their own answers (po, ga and others) take no fixed ones; siu with --set beta=0 is
+    plain fine-tuning on them.
+
+        $ unsee request import SIU.json --name "Donald Trump" --alias Trump --pictures imgs -o trump.yaml
+        $ unsee forget "Donald Trump" --request trump.yaml --set without=preserve --model llava-hf/llava-1.5-7b-hf
+
+    Args:
+        file: A JSON file of conversations.
+        name: Whom it is about, as the file spells it.
+        alias: Other names that the file has for it.
+        kind: What sort of concept it is.
+        pictures: A folder with the pictures that the file names; where they were does not matter.
+        out: The file to write; -o is short for it.
+        force: Write over a file that is there.
+        json_: Print one JSON object and nothing else.
+    """
+    if out.exists() and not force:
+        raise FileExistsError(f"{out} is there already; name another file with --out, or write over it with --force")
+    from unsee import released, request_file
+    from unsee.files import write_whole
+    from unsee.records import TARGETS, Concept
+
+    wish, fixed, left = released.request(file, Concept(name, alias, kind), pictures=pictures)
+    head = [f"The turns of {file.name}, by `unsee request import`."]
+    text = request_file.written(wish, out.parent, remarks=head, examples=fixed)
+    write_whole(out, text.encode())
+    counts = {target: sum(each.target == target for each in fixed) for target in TARGETS}
+    lines = [f"turns: {', '.join(f'{n} {target}' for target, n in counts.items() if n)}"]
+    # Fixed turns replace what would be made for their target, except for preserve, where they come on top.
+    besides = ["preserve", *(target for target, n in counts.items() if not n and target != "preserve")]
+    lines += [f"Written to {out}", f"to train on these alone: --set without={','.join(besides)}"]
+    lines += [f"left out: {each}" for each in released.told(left)]
+    _answer({"file": str(out), "examples": counts, "left_out": _left_out(left)}, "\n".join(lines), as_json=json_)
+
+
 def _people(character: str | None, pictures: int | None, seed: int, *, sheet: bool) -> list[Character]:
     """Whom to draw, one entry per picture."""
     from unsee.pocket import world
@@ -1659,8 +1749,10 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "pocket exam": exam,
     "mmubench collect": collect,
     "mmubench init": init,
+    "mmubench import": mmubench_import,
     "mmubench filter": filter_,
     "request init": request_init,
+    "request import": request_import,
 }
 _GROUPS = {
     "pocket": "The built-in world of drawn characters, and the small model that lives in it.",

@@ -8,7 +8,8 @@ Source: the supplement of Li et al. 2024. Four shapes of rows are known, each to
 - `{"imgid", "prompt"}`: a multi-hop question about a picture of its own;
 - `{"prompt"}`: a question in another language, or for membership inference.
 
-Paths in these files are of the authors' machine, so pictures are looked up by name in a folder of yours.
+Paths in these files are of the authors' machine, so pictures are looked up by name in a folder of yours. What the
+commands make of them: `request` (`unsee request import`) and `unsee.mmubench.imported` (`unsee mmubench import`).
 """
 
 from __future__ import annotations
@@ -17,14 +18,50 @@ import itertools
 import json
 import os
 import reprlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from unsee.judge import names_in
-from unsee.records import Example, Probe
+from unsee.judge import names_in, says, yes_or_no
+from unsee.records import Concept, Example, Probe, Request
 
 _IMAGE = "<image>"
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A question of a file: its row, counted from 1, its key word without spaces around it, and its own picture."""
+
+    row: int
+    text: str
+    key: str | None
+    shown: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A row that is as it should be, and cannot be carried over."""
+
+    file: str
+    row: int
+    field: str
+    why: str
+
+
+def told(left: Iterable[LeftOut]) -> list[str]:
+    """Say what was left out, rows with the same reason together."""
+    rows: dict[tuple[str, str, str], list[int]] = {}
+    for each in left:
+        rows.setdefault((each.file, each.field, each.why), []).append(each.row)
+    said = []
+    for (file, field, why), some in rows.items():
+        runs = [
+            [row for _, row in run] for _, run in itertools.groupby(enumerate(some), lambda each: each[1] - each[0])
+        ]
+        spans = ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+        said.append(f"{file}, row{'s' * (len(some) > 1)} {spans}, field {field!r}: {why}")
+    return said
 
 
 def examples(
@@ -50,6 +87,55 @@ def examples(
     return tuple(_example(file, number, row, names, pictures) for number, row in _rows(file))
 
 
+def request(
+    path: str | os.PathLike[str], concept: Concept, *, pictures: str | os.PathLike[str] | None = None
+) -> tuple[Request, tuple[Example, ...], tuple[LeftOut, ...]]:
+    """Read training conversations as a request with fixed examples, as a request file holds them.
+
+    A request file shows one picture, so rows about another than the first are left out. What the answers that say who
+    it is all say instead, if it is one name, is the request's replacement.
+
+    Args:
+        path: The file.
+        concept: Whom it is about, with the names that the file has for it.
+        pictures: A folder with the pictures.
+
+    Raises:
+        ValueError: As `examples`; no row has a picture; or an answer tells the name, which the request would teach.
+        FileNotFoundError: As `examples`.
+    """
+    file, found = Path(path), examples(path, concept.names, pictures=pictures)
+    shown = next((example for example in found if example.image is not None), None)
+    if shown is None:
+        raise ValueError(f"{file.name} has no row with a picture, and a request needs one")
+    kept, left = [], []
+    for number, example in enumerate(found, 1):
+        if example.target == "align" and says(example.answer, concept.names) and yes_or_no(example.answer) != "no":
+            raise ValueError(
+                f"{file.name}, row {number}, field 'conversations': the answer {reprlib.repr(example.answer)} says who "
+                "it is; a request's examples are learnt, so this file would teach it. It is one for gradient ascent: "
+                "`unsee forget --method ga` asks the model for such answers by itself"
+            )
+        if example.image is not None and example.picture != shown.picture:
+            why = f"is another picture than {shown.picture!r}, and a request file shows one"
+            left.append(LeftOut(file.name, number, "image", why))
+        else:
+            kept.append(example)
+    instead = {e.answer[a:b] for e in kept if e.target == "align" for a, b in e.contradicts}
+    wish = Request(concept, (shown.image,), replacement=instead.pop() if len(instead) == 1 else None)
+    return wish, tuple(kept), tuple(left)
+
+
+def prompts(path: str | os.PathLike[str]) -> tuple[Prompt, ...]:
+    """Read prompts as they are.
+
+    Raises:
+        ValueError: The file is no such file; the message has the row, counted from 1, and the field.
+    """
+    file = Path(path)
+    return tuple(_prompt(file, number, row) for number, row in _rows(file))
+
+
 def probes(
     path: str | os.PathLike[str], names: Sequence[str], *, kind: str, pictures: Sequence[str | os.PathLike[str]]
 ) -> tuple[Probe, ...]:
@@ -62,7 +148,7 @@ def probes(
         path: The file.
         names: The concept's name and aliases; what an answer to a prompt without a key word is not to hold.
         kind: Of all probes; rows with a key word are of the kind "EM" whatever is given, those with a picture
-            "multi-hop".
+            "multi-hop". For membership inference it is "MIA", and `unsee.metrics.mia.to_score` says what else to ask.
         pictures: Files; the name of each must be unique.
 
     Raises:
@@ -76,23 +162,22 @@ def probes(
     if len(by_name) < len(pictures):
         raise ValueError(f"of {len(pictures)} pictures some have the same name; rows name them, so rename or drop some")
     found = []
-    for number, row in _rows(file):
-        prompt = _text(file, number, row, "prompt")
-        shown, accept, own = os.fspath(pictures[(number - 1) % len(pictures)]), tuple(names), kind
-        if "imgid" in row:
-            wanted = _name(_text(file, number, row, "imgid"))
-            if wanted not in by_name:
-                raise FileNotFoundError(f"{file.name}, row {number}, field 'imgid': there is no picture {wanted!r}")
+    for prompt in prompts(file):
+        shown, accept, own = os.fspath(pictures[(prompt.row - 1) % len(pictures)]), tuple(names), kind
+        if prompt.shown is not None:
+            if prompt.shown not in by_name:
+                raise FileNotFoundError(
+                    f"{file.name}, row {prompt.row}, field 'imgid': there is no picture {prompt.shown!r}"
+                )
             # The answers that would be right are not in the file, so nothing can be accepted without a judge.
-            shown, accept, own = by_name[wanted], (), "multi-hop"
-        elif "target" in row:
-            accept, own = (_text(file, number, row, "target").strip(),), "EM"
-        _known(file, number, row, {"prompt", "target", "imgid"})
+            shown, accept, own = by_name[prompt.shown], (), "multi-hop"
+        elif prompt.key is not None:
+            accept, own = (prompt.key,), "EM"
         found.append(
             Probe(
-                id=f"{own}/{file.stem}/{number}",
+                id=f"{own}/{file.stem}/{prompt.row}",
                 kind=own,
-                question=prompt,
+                question=prompt.text,
                 image=shown,
                 picture=Path(shown).name,
                 accept=accept,
@@ -130,6 +215,19 @@ def _known(file: Path, number: int, row: Mapping[str, Any], fields: set[str]) ->
         raise ValueError(f"{file.name}, row {number}, field {field!r} is not known; known are {sorted(fields)}")
 
 
+def _prompt(file: Path, number: int, row: Mapping[str, Any]) -> Prompt:
+    if "conversations" in row:
+        raise ValueError(
+            f"{file.name}, row {number}, field 'conversations': this is a turn to train on, no prompt; "
+            "`unsee request import` makes a request file of it"
+        )
+    text = _text(file, number, row, "prompt")
+    key = _text(file, number, row, "target").strip() if "target" in row else None
+    shown = _name(_text(file, number, row, "imgid")) if "imgid" in row else None
+    _known(file, number, row, {"prompt", "target", "imgid"})
+    return Prompt(number, text, key, shown)
+
+
 def _name(path: str) -> str:
     return PureWindowsPath(path).name if "\\" in path else PurePosixPath(path).name
 
@@ -137,6 +235,11 @@ def _name(path: str) -> str:
 def _example(
     file: Path, number: int, row: Mapping[str, Any], names: Sequence[str], pictures: str | os.PathLike[str] | None
 ) -> Example:
+    if "prompt" in row:
+        raise ValueError(
+            f"{file.name}, row {number}, field 'prompt': this is a prompt to ask, no turn to train on; "
+            "`unsee mmubench import` puts it into a concept's card"
+        )
     _known(file, number, row, {"id", "image", "conversations", "target_phrase"})
     where = f"{file.name}, row {number}, field"
     question, answer = _turn(where, row.get("conversations"))

@@ -136,21 +136,29 @@ def read(
     return request, tuple(_fixed(file, node, parsed, request))
 
 
-def written(request: Request, folder: str | os.PathLike[str], *, remarks: Sequence[str] = (), model: str = "") -> str:
+def written(
+    request: Request,
+    folder: str | os.PathLike[str],
+    *,
+    remarks: Sequence[str] = (),
+    model: str = "",
+    examples: Sequence[Example] = (),
+) -> str:
     """Return a request as a file, with a word on each part of it.
 
     Args:
         request: The request; its pictures are files.
         folder: Where the file is to be, from which pictures are named.
         remarks: Sentences to stand at its head.
-        model: Whom what it says is from.
+        model: Whom what it says is from, where it is from a model.
+        examples: Turns to fix; those with a picture are about the first. Spaces around their texts are not kept.
     """
     concept = request.concept
-    heads = [
+    said = (
         f"Written by `unsee request init` with {model}. What the model said may be wrong: check each line, mend it or",
         "delete it. What is left out altogether is asked of the model again.",
-        *remarks,
-    ]
+    )
+    heads = [*(said if model else ()), *remarks]
     lines = ["# " + "".join(c if c.isprintable() else " " for c in head) for head in heads]
     lines.append(f"concept: {{name: {scalar(concept.name)}, aliases: {_flow(concept.aliases)}, kind: {concept.kind}}}")
     lines.append(f"images: {_flow([_from(folder, os.fspath(image)) for image in request.images])}")  # type: ignore[call-overload]
@@ -172,7 +180,21 @@ def written(request: Request, folder: str | os.PathLike[str], *, remarks: Sequen
     if request.phrasings:
         lines.append("phrasings:  # other words for a question, trained with the same answer")
         lines += [f"  - {{question: {scalar(q)}, also: {_flow(also)}}}" for q, also in request.phrasings]
+    if examples:
+        lines.append("examples:  # whole turns, which replace what would be made")
+    for target in _Examples.model_fields:
+        if some_of := [example for example in examples if example.target == target]:
+            lines += [f"  {target}:", *(f"    - {_turn(example)}" for example in some_of)]
     return "\n".join(lines) + "\n"
+
+
+def _turn(example: Example) -> str:
+    said = [f"question: {scalar(example.question)}", f"answer: {scalar(example.answer)}"]
+    if example.contradicts or example.target == "redescribe":
+        said.append(f"contradicts: {_flow([example.answer[start:end] for start, end in example.contradicts])}")
+    if (example.image is not None) != (example.target in _PICTURED):
+        said.append(f"picture: {'false' if example.image is None else 'true'}")
+    return f"{{{', '.join(said)}}}"
 
 
 def scalar(text: str) -> str:

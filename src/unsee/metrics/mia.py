@@ -6,15 +6,19 @@ before. The score is the mean, over all questions, of the ROUGE-L recall of the 
 suspicious questions; recalls of at most 0.1 count as 0, and so do questions that are not suspicious. From 0 to 1.
 Limit: recall of a whole sentence, so "This is" alone scores half of "This is Ann Abel"; a model that knows and says
 another name scores too.
+
+Where the true answers are not known, as in the authors' file of prompts, the old answers stand for them: ask the model
+from before, ask both models what `to_score` makes of that, and give all the answers to `measure`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from unsee.metrics.agreement import Words
-from unsee.records import Answer, Estimate, Verdict
+from unsee.records import Answer, Estimate, Probe, Verdict
 from unsee.stats import mean_of
 
 READS = ("MIA", "efficacy")
@@ -30,6 +34,30 @@ def min_k(logprobs: Sequence[float], share: float = SHARE) -> float:
     return math.fsum(lowest) / len(lowest) if lowest else math.nan
 
 
+def to_score(before: Sequence[Answer]) -> tuple[Probe, ...]:
+    """Return what to ask of both models where no true answer is known: the probability of each old answer.
+
+    An empty old answer has no probability and nothing that could come back, so its question is in no mean.
+
+    Args:
+        before: Answers of the model from before, of which those generated for probes of kind "MIA" are taken.
+
+    Raises:
+        ValueError: There is none of these, or all are empty.
+    """
+    some = [a for a in before if a.probe.kind == "MIA" and a.probe.way == "generate"]
+    found = tuple(
+        replace(a.probe, id=f"{a.probe.id}/scored", way="score", accept=(a.text,)) for a in some if a.text.strip()
+    )
+    if not found:
+        said = "are all empty" if some else "are none"
+        raise ValueError(
+            f"of {len(before)} answers, those generated for probes of kind 'MIA' {said}, so no membership can be "
+            "inferred; ask the model from before unsee.released.probes(FILE, ..., kind='MIA')"
+        )
+    return found
+
+
 def measure(
     after: Sequence[Answer],
     before: Sequence[Answer] | None = None,
@@ -42,15 +70,17 @@ def measure(
     scorer = RougeScorer(["rougeL"], tokenizer=Words())
 
     def said(answers: Sequence[Answer] | None) -> dict[tuple[str, str], str]:
-        return {(a.probe.picture, a.probe.question): a.text for a in answers or () if a.probe.kind == "efficacy"}
+        # The text of what is scored was given, not said.
+        some = (a for a in answers or () if a.probe.kind in READS and a.probe.way == "generate" and a.logprobs is None)
+        return {(a.probe.picture, a.probe.question): a.text for a in some}
 
-    old = {a.probe.id: min_k(a.logprobs or ()) for a in before or () if a.probe.kind == "MIA"}
+    old = {a.probe.id: min_k(a.logprobs) for a in before or () if a.probe.kind == "MIA" and a.logprobs is not None}
     texts, now = said(before), said(after)
     marks = []
     for a in after:
         key = (a.probe.picture, a.probe.question)
-        if a.probe.kind == "MIA" and a.probe.id in old and key in texts and key in now:
-            was, new = old[a.probe.id], min_k(a.logprobs or ())
+        if a.probe.id in old and a.logprobs is not None and key in texts and key in now:
+            was, new = old[a.probe.id], min_k(a.logprobs)
             suspicious = was == new or (new != 0 and 1 / FACTOR <= was / new <= FACTOR)
             recall = float(scorer.score(texts[key], now[key])["rougeL"].recall) if suspicious else 0.0
             marks.append((recall if recall > LEAST else 0.0, a.probe.cluster))

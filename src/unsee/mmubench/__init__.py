@@ -1,7 +1,8 @@
 """MMUBench on pictures of one's own: the folder of concepts, and how to fill, describe and sift it.
 
-`concepts` reads the folder, `commons` collects pictures, `draft` drafts cards, `sieve` leaves out what a model does not
-recognise. What is asked about the concepts is the benchmark: `unsee.benchmarks.mmubench`.
+`concepts` reads the folder, `commons` collects pictures, `draft` drafts cards, `imported` puts the paper's authors'
+prompts into one, `sieve` leaves out what a model does not recognise. What is asked about the concepts is the benchmark:
+`unsee.benchmarks.mmubench`.
 """
 
 from __future__ import annotations
