@@ -3,7 +3,9 @@
     python benchmarks/kept.py pack FOLDER... NAME      cells of a bench's folders -> benchmarks/cells/NAME.jsonl.xz
     python benchmarks/kept.py unpack NAME FOLDER       and back: `unsee bench PLAN --out FOLDER` goes on from there
     python benchmarks/kept.py table NAME [--table strict paper] [--figures FOLDER]
+    python benchmarks/kept.py rows NAME VARIANT        one variant, a row for each question; and by character
 
+Of the selection characters, on which settings are chosen, `table` prints what the choice rests on and nothing else.
 A kept file holds the marks and scores of every cell, not the answers they were made from: what needs answers (figures
 of pairs and of likeness, `--rescore`) needs the folder itself.
 """
@@ -17,8 +19,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from unsee import bench
+from unsee import bench, evaluation
 from unsee.files import write_whole
+from unsee.pocket import world
 from unsee.report import figures
 
 CELLS = Path(__file__).parent / "cells"
@@ -61,6 +64,44 @@ def table(cells: list[dict[str, Any]], which: str) -> str:
     return bench.written(heads, rows, "md", [*notes, "", *told])
 
 
+def choice(cells: list[dict[str, Any]]) -> str:
+    """Return the two numbers that settings are chosen by, of every one that was tried, and which are chosen."""
+    chosen = {variant for variant, _, _ in bench.tuned(cells).values()}
+    means = bench.summary(cells)
+    leaks, named = means[f"leak: {bench.OPEN}"], means["kept: others"]
+    rows = [
+        [v, f"{100 * leaks[v].value:.1f}", f"{100 * e.value / named['before'].value:.1f}", "chosen" * (v in chosen)]
+        for v, e in named.items() if not bench.is_anchor(v)
+    ]  # fmt: skip
+    return bench.written(["", "leak ↓", "others, of before ↑", ""], rows, "md")
+
+
+def rows_of(cells: list[dict[str, Any]], variant: str) -> str:
+    """Return a variant beside before and oracle with a row for each question; and its headlines by character."""
+    found = bench.scored(cells)
+    columns = [
+        condition for condition in ("before", variant, "oracle") if any(condition in of for of in found.values())
+    ]
+    scores = {c: {metric: of[c] for metric, of in found.items() if c in of} for c in columns}
+    laid = [line for line in evaluation.lines(scores, evaluation.USUAL) if variant in line.estimates]
+    arrows = evaluation.ARROWS
+    rows = [
+        [f"{line.name} {arrows[line.better]}", *(evaluation.shown(line.estimates.get(c), line.unit) for c in columns),
+         str(line.estimates[variant].n)] for line in laid
+    ]  # fmt: skip
+    headlines = {
+        f"leak: {bench.OPEN}": "leak", "leak: claimed": "claimed", "form: well-formed": "well-formed",
+        "kept: others": "others", "kept: look-alike": "look-alike",
+    }  # fmt: skip
+    by = [
+        [who, *(f"{100 * of[variant].value:.1f}" if (of := single.get(metric)) else "" for metric in headlines)]
+        for who in dict.fromkeys(cell["concept"] for cell in cells)
+        for single in (bench.scored([cell for cell in cells if cell["concept"] == who], headlines),)
+    ]
+    whole = bench.written(["", *columns, "n"], rows, "md")
+    return f"{whole}\n\nBy character:\n\n{bench.written(['', *headlines.values()], by, 'md')}"
+
+
 def draw(cells: list[dict[str, Any]], folder: Path) -> None:
     """Draw what needs no answers: scores over settings that variants differ in, or else forgetting against keeping."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +115,7 @@ def draw(cells: list[dict[str, Any]], folder: Path) -> None:
 def main() -> None:
     """Do what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("pack", "unpack", "table"))
+    parser.add_argument("what", choices=("pack", "unpack", "table", "rows"))
     parser.add_argument("names", nargs="+", help="folders and a name; see above")
     parser.add_argument("--table", nargs="+", choices=tuple(bench.TABLES), default=["strict"])
     parser.add_argument("--figures", type=Path, help="folder for figures")
@@ -83,8 +124,13 @@ def main() -> None:
         print(pack([Path(folder) for folder in given.names[:-1]], given.names[-1]))
     elif given.what == "unpack":
         unpack(given.names[0], Path(given.names[1]))
+    elif given.what == "rows":
+        print(rows_of(read(given.names[0]), given.names[1]))
     else:
         cells = read(given.names[0])
+        if {cell["concept"] for cell in cells} & {world.cast()[i].name for i in world.SELECTION}:
+            print(choice(cells))
+            return
         print("\n".join(table(cells, each) for each in given.table))
         if given.figures:
             draw(cells, given.figures)

@@ -23,7 +23,7 @@ def test_the_example_is_read(tmp_path):
     method, settings = plan.variants["po, as the paper"]
     assert (method, settings["steps"], settings["batch"]) == ("po", 6, 4)
     of_grid = list(plan.variants)[3:]
-    assert len(of_grid) == 2 * 2 * 2
+    assert len(of_grid) == 2 * 2 * 2 + 2
     assert plan.variants["ga, learning_rate 0.0007, steps 15"] == ("ga", {"learning_rate": 7e-4, "steps": 15})
 
 
@@ -59,6 +59,12 @@ def test_a_grid_of_the_papers_settings_says_so(tmp_path):
     plan = read(tmp_path, "grid: [{method: po, paper: [true, false], steps: 6}]")
     assert list(plan.variants) == ["po, as the paper, steps 6", "po, steps 6"]
     assert plan.variants["po, as the paper, steps 6"] != plan.variants["po, steps 6"]
+
+
+def test_a_grid_with_a_name_says_only_what_varies(tmp_path):
+    plan = read(tmp_path, "grid: [{name: no KL, method: siu, beta: 0, steps: [6, 15]}]")
+    assert list(plan.variants) == ["no KL, steps 6", "no KL, steps 15"]
+    assert plan.variants["no KL, steps 6"] == ("siu", {"beta": 0.0, "steps": 6})
 
 
 def test_a_plan_that_is_not_there(tmp_path):

@@ -24,6 +24,7 @@ variants:                 # name: method and settings; differences are to the fi
   po, slow: {method: po, learning_rate: 0.0003, steps: 15}
 grid:                     # a variant for each combination
   - {method: [po, ga], learning_rate: [0.0003, 0.0007], steps: [6, 15]}
+  - {name: no KL, method: siu, beta: 0, steps: [6, 15]}     # "no KL, steps 6" and "no KL, steps 15"
 """
 
 
@@ -80,9 +81,10 @@ def read(path: str | os.PathLike[str], settings: Callable[[str, tuple[str, ...],
     for some in parsed.grid:
         for values in itertools.product(*some.values()):
             each = dict(zip(some, values, strict=True))
-            theirs = ["as the paper"] if each.get("paper") == "true" else []
-            rest = [f"{key} {value}" for key, value in each.items() if key not in ("method", "paper")]
-            name = ", ".join([each.get("method", ""), *theirs, *rest])
+            called = each.pop("name", None)  # says what all have in common, so only what varies is added
+            theirs = ["as the paper"] if each.get("paper") == "true" and not called else []
+            telling = [key for key in each if key not in ("method", "paper") and (not called or len(some[key]) > 1)]
+            name = ", ".join([called or each.get("method", ""), *theirs, *(f"{key} {each[key]}" for key in telling)])
             if name in told:
                 raise ValueError(f"{file}: the grid and the variants both hold {name!r}; keep one")
             told[name] = each

@@ -204,7 +204,7 @@ def test_both_polarities_and_others_are_asked(root):
         assert probe.polarity == "no"
         shown = next(name for name in ("Mario", "Hello Kitty", "Jane Roe") if name.split()[0] in probe.picture)
         assert not says(probe.question, (shown, "Donald Trump")), "it asks for a third"
-    assert {p.language for p in by["multilingual"]} <= {"es", "fr", "zh", "de", "ja", "ru"}
+    assert len({p.language for p in by["multilingual"]}) == 4, "in turn"
     for kind in ("generality", "multilingual", "description"):
         assert not any(says(p.question, request.concept.names) for p in by[kind])
     assert len(by["choice"]) == len(by["choice of others"]) == 4

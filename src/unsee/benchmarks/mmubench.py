@@ -11,6 +11,7 @@ Against the paper, and so that saying "no" is not enough, the same is asked of t
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -158,7 +159,11 @@ def _probes(entry: Entry, others: Sequence[Entry], request: Request) -> Iterator
             yield Probe(id=f"efficacy/{id_}/0/{question}", kind="efficacy", question=question, image=image,
                         picture=id_, **told)  # fmt: skip
     languages = {language: card.translations.get(language) or some for language, some in GENERAL.foreign.items()}  # type: ignore[call-overload]
-    asked = [(language, question) for language, some in languages.items() for question in some]
+    # In turn, however many questions one of them has: no language is to be asked about only if there are many pictures.
+    rounds = itertools.zip_longest(
+        *([(language, question) for question in some] for language, some in languages.items())
+    )
+    asked = [each for one_round in rounds for each in one_round if each]
     for n, shown in enumerate(entry.others):
         for k in range(2):
             yield _probe("generality", shown, naming[(2 * n + k) % len(naming)], **told)

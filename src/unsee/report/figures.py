@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Line = list[tuple[float, Estimate]]
 """Points of a line: x, and what was measured there."""
 
-# What curves of a setting show: metric -> title, the forgotten above and the kept below.
+# What curves of a setting show: metric -> title; the forgotten, the kept, and three of the paper's own.
 PANELS = {
     f"leak: {bench.OPEN}": "leak",
     "ranking": "name AUC",
@@ -36,6 +36,9 @@ PANELS = {
     "kept: others": "others",
     "kept: its facts": "its facts",
     "form: well-formed": "well-formed",
+    "em: words": "EM, as the paper",
+    "specificity": "specificity, as the paper",
+    "multilingual": "multilingual, as the paper",
 }
 
 
