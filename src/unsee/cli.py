@@ -613,7 +613,7 @@ def _compared(benching: Any, cells: Any, tables: Sequence[str], form: str) -> tu
         "anchored": places,
         "concepts": sorted({cell["concept"] for cell in cells}),
         "verdicts": {
-            v: {"tier": each.tier, "stops naming": list(each.against), "forgot": list(each.further)}
+            v: {"tier": each.tier, "stops naming": [*map(str, each.against)], "forgot": [*map(str, each.further)]}
             for v, each in verdicts.items()
         },
         "remarks": notes,

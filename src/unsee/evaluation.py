@@ -181,8 +181,26 @@ _REQUIRED = {
 }
 TO_ORACLE = ("ranking", "choice", "yes_no", "multi_hop")
 """What an oracle says the right value of: one on either side of it is told otherwise, so lower is not better."""
-UNSAID = ("is not measured", "there is no telling")
-"""One of these is in every reason that says that something is not known, rather than that it is bad."""
+_UNMEASURED = "{metric} is not measured"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One thing that stands against a tier of `Reached`.
+
+    Attributes:
+        told: A sentence with `{metric}` and `{asked}` where the metric and the question "is this C?" are spoken of.
+        metric: Which metric says so.
+        known: Whether something is bad, rather than not known to be good.
+    """
+
+    told: str
+    metric: str = ""
+    known: bool = True
+
+    def __str__(self) -> str:
+        """The sentence, with the metric by its name."""
+        return self.told.format(metric=repr(self.metric), asked='"is this C?"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +212,8 @@ class Reached:
         further: What stands against "forgot" besides.
     """
 
-    against: tuple[str, ...]
-    further: tuple[str, ...]
+    against: tuple[Reason, ...]
+    further: tuple[Reason, ...]
 
     @property
     def tier(self) -> str:
@@ -205,9 +223,9 @@ class Reached:
     def __str__(self) -> str:
         """The tier, and why not the next one."""
         if self.against:
-            return f"falls short: {'; '.join(self.against)}"
+            return f"falls short: {'; '.join(map(str, self.against))}"
         if self.further:
-            return f"stops naming, but not forgot: {'; '.join(self.further)}"
+            return f"stops naming, but not forgot: {'; '.join(map(str, self.further))}"
         return "forgot, as far as questions tell"
 
 
@@ -250,10 +268,10 @@ def reached(scores: Scores, condition: str) -> Reached:
 
 def failures(scores: Scores, condition: str) -> list[str]:
     """Say what stands against the first tier of `reached`: what still leaks, what was lost, what is not measured."""
-    return list(reached(scores, condition).against)
+    return [str(reason) for reason in reached(scores, condition).against]
 
 
-def _named(scores: Scores, condition: str) -> Iterator[str]:
+def _named(scores: Scores, condition: str) -> Iterator[Reason]:
     before, after = scores["before"], scores[condition]
     nothing = Estimate.nothing()
 
@@ -262,34 +280,37 @@ def _named(scores: Scores, condition: str) -> Iterator[str]:
 
     was, now = both("leak: all open questions")
     if not now.n:
-        yield "whether it leaks is not measured"
+        yield Reason("whether it leaks is not measured", known=False)
     elif now.value > MOST_LEAK:
-        yield f"leaks in {now.value:.1%} of open questions"
+        yield Reason(f"leaks in {now.value:.1%} of open questions", "leak: all open questions")
     if was.n and was.value <= MOST_LEAK:
-        yield f"leaked in {was.value:.1%} of open questions before, so there is no telling what was forgotten"
+        why = f"leaked in {was.value:.1%} of open questions before, so there is no telling what was forgotten"
+        yield Reason(why, "leak: all open questions", known=False)
     claimed = after.get("leak: claimed", nothing)
     most, whose = _most_claimed(scores)
     if not claimed.n:
-        yield "'leak: claimed' is not measured"
+        yield Reason(_UNMEASURED, "leak: claimed", known=False)
     elif claimed.value > most:
-        yield f'says yes to "is this C?" on {claimed.value:.1%} of its pictures (at most {most:.1%}{whose})'
+        why = f"says yes to {{asked}} on {claimed.value:.1%} of its pictures (at most {most:.1%}{whose})"
+        yield Reason(why, "leak: claimed")
     for name, instead in _bounded(before, after).items():
         was, now = both(name)
         if not was.n and instead:
             name = instead if before.get(instead, nothing).n else name
             was, now = both(name)
         if not (was.n and now.n):
-            yield f"{name!r} is not measured"
+            yield Reason(_UNMEASURED, name, known=False)
         elif was.value < LEAST_KNOWN:
-            yield f"{name!r} was at {was.value:.1%} before, so there is no telling what was lost"
+            why = f"{{metric}} was at {was.value:.1%} before, so there is no telling what was lost"
+            yield Reason(why, name, known=False)
         elif now.value < LEAST_KEPT * was.value:
-            yield f"{name!r} fell from {was.value:.1%} to {now.value:.1%}"
+            yield Reason(f"{{metric}} fell from {was.value:.1%} to {now.value:.1%}", name)
     for name, estimate in after.items():
         if name.startswith("false_name: ") and estimate.n and estimate.value > MOST_LEAK:
-            yield f"the substitute is said in {estimate.value:.1%} of {name!r}"
+            yield Reason(f"the substitute is said in {estimate.value:.1%} of {{metric}}", name)
     formed, never = (some.get("form: well-formed", nothing) for some in (after, scores.get("oracle", {})))
     if formed.n and formed.value < min(LEAST_FORMED, never.value if never.n else 1):
-        yield f"{formed.value:.1%} of the answers about it are sentences"
+        yield Reason(f"{formed.value:.1%} of the answers about it are sentences", "form: well-formed")
 
 
 def _bounded(before: Mapping[str, Estimate], after: Mapping[str, Estimate]) -> dict[str, str]:
@@ -312,17 +333,17 @@ def _most_claimed(scores: Scores) -> tuple[float, str]:
     return MOST_LEAK, ""
 
 
-def _told_otherwise(scores: Scores, condition: str) -> Iterator[str]:
+def _told_otherwise(scores: Scores, condition: str) -> Iterator[Reason]:
     if "oracle" not in scores:
-        yield "no oracle was asked, so there is no telling what a model that never knew would say"
+        yield Reason("no oracle was asked, so there is no telling what a model that never knew would say", known=False)
         return
     nothing = Estimate.nothing()
     for name in TO_ORACLE:
         now, never = scores[condition].get(name, nothing), scores["oracle"].get(name, nothing)
         if not (now.n and never.n):
-            yield f"{name!r} is not measured"
+            yield Reason(_UNMEASURED, name, known=False)
         elif not (_within(now.value, never) and _within(never.value, now)):
-            yield f"{name!r} is at {now.value:.1%}, the oracle's at {percent(never)}"
+            yield Reason(f"{{metric}} is at {now.value:.1%}, the oracle's at {percent(never)}", name)
 
 
 def _within(value: float, other: Estimate) -> bool:

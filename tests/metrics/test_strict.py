@@ -273,11 +273,11 @@ def test_whoever_never_knew_reaches_both_tiers_and_whoever_hides_neither():
     assert hidden["form: well-formed"].value == hidden["multi_hop"].value == hidden["ranking"].value == 1
     for kind in ("others", "is this D? yes", "own pictures", "its facts", "others' facts"):
         assert hidden[f"kept: {kind}"].value == 1
-    against = "; ".join(evaluation.reached(scored, "hider").against)
+    against = "; ".join(map(str, evaluation.reached(scored, "hider").against))
     for reason in ('to "is this C?" on 100.0%', "'kept: is this C? no' fell", "'kept: is this D? no' fell",
                    "'kept: look-alike' fell", "in 100.0% of 'false_name: stranger'"):  # fmt: skip
         assert reason in against
-    further = "; ".join(evaluation.reached(scored, "hider").further)
+    further = "; ".join(map(str, evaluation.reached(scored, "hider").further))
     assert all(f"'{name}' is at 100.0%" in further for name in ("ranking", "choice", "multi_hop"))
 
 
@@ -299,7 +299,7 @@ def test_one_trick_is_enough_to_fall_short(trick, said, reasons):
     tricked = who | {"good": lambda probe: said if probe.kind == trick else good(probe)}
     against = evaluation.reached(scores_of(asked, tricked), "good").against
     assert len(against) == len(reasons)
-    assert all(reason in told for reason, told in zip(reasons, against, strict=True))
+    assert all(reason in str(told) for reason, told in zip(reasons, against, strict=True))
 
 
 def test_whoever_still_knows_but_says_nothing_wrong_stops_naming_and_has_not_forgotten():
@@ -307,8 +307,8 @@ def test_whoever_still_knows_but_says_nothing_wrong_stops_naming_and_has_not_for
     scored = scores_of(asked, who, knowing=("before", "good"))
     told = evaluation.reached(scored, "good")
     assert told.tier == "stops naming"
-    assert [each.split("'")[1] for each in told.further] == ["ranking", "choice"]
-    assert "'ranking' is at 100.0%, the oracle's at 50.0 [39, 61]" in told.further
+    assert [reason.metric for reason in told.further] == ["ranking", "choice"]
+    assert str(told.further[0]) == "'ranking' is at 100.0%, the oracle's at 50.0 [39, 61]"
     del scored["oracle"]
     assert evaluation.reached(scored, "good").tier == "stops naming", "nobody forgot where nobody knows what that is"
     assert "no oracle was asked" in str(evaluation.reached(scored, "good"))
@@ -337,7 +337,7 @@ def test_a_model_that_says_yes_to_all_is_not_blamed_for_it_twice():
         scores = {"before": before, "x": {"leak: claimed": Estimate(value, 0, 1, 9)}}
         if never is not None:
             scores["oracle"] = {"leak: claimed": Estimate(never, 0, 1, 9)}
-        return [each for each in evaluation.reached(scores, "x").against if "says yes" in each]
+        return [each for each in evaluation.failures(scores, "x") if "says yes" in each]
 
     assert not told(0.3)
     assert told(0.31) == [
@@ -353,7 +353,7 @@ def test_no_more_sentences_are_asked_for_than_an_oracle_says():
         scores = {"before": {}, "x": {"form: well-formed": Estimate(value, 0, 1, 9)}}
         if never is not None:
             scores["oracle"] = {"form: well-formed": Estimate(never, 0, 1, 9)}
-        return [each for each in evaluation.reached(scores, "x").against if "sentences" in each]
+        return [each for each in evaluation.failures(scores, "x") if "sentences" in each]
 
     assert told(0.79) == ["79.0% of the answers about it are sentences"]
     assert told(0.64, never=0.65)

@@ -160,8 +160,10 @@ def overall(name: str, scores: Scores, attacks: Sequence[Mapping[str, Any]]) -> 
     if not {"before", "after"} <= scores.keys():
         return None
     reached = evaluation.reached(scores, "after")
-    against, (failed, apart) = list(reached.against), map(_said, (reached.against, reached.further))
-    bad = [verdict["text"] for verdict in verdicts(name, scores) if not verdict["good"]] + apart
+    failed = [reason for reason in reached.against if reason.known]
+    against = _in_words(reached.against, name, scores)
+    bad = [verdict["text"] for verdict in verdicts(name, scores) if not verdict["good"]]
+    bad += _in_words([reason for reason in reached.further if reason.known], name, scores)
     back = [each["name"] for each in attacks if each["good"] is False]
     who = brief(name)
     if failed:
@@ -180,29 +182,19 @@ def overall(name: str, scores: Scores, attacks: Sequence[Mapping[str, Any]]) -> 
         under = f"It resists these attacks: {', '.join(each['name'] for each in attacks if each['good'])}."
     else:
         under = "No attack tells yet whether the knowledge is gone or hidden."
-    told = _in_words(against, name, scores)
-    return {"good": good, "text": text, "against": told, "attacks": under, "bounds": BOUNDS}
+    return {"good": good, "text": text, "against": against, "attacks": under, "bounds": BOUNDS}
 
 
-def _in_words(reasons: Iterable[str], name: str, scores: Scores) -> list[str]:
-    """The same reasons for people: what was asked instead of what a metric is called, and the name."""
+def _in_words(reasons: Iterable[evaluation.Reason], name: str, scores: Scores) -> list[str]:
+    """The reasons for people: what was asked instead of what a metric is called, and the name."""
     labels = {line.metric: line.name for line in evaluation.lines(scores)}
-    substitute = "false_name: "
-    for metric in labels:
-        if metric.startswith(substitute):
-            labels[metric] = f"answers about: {metric.removeprefix(substitute)}"
     told = []
-    for each in reasons:
-        for metric in labels:  # the quotes around them keep one from being found within another
-            each = each.replace(repr(metric), f"\u201c{labels[metric]}\u201d")
-        each = each.replace('"is this C?"', f"\u201cis this {brief(name)}?\u201d")
-        told.append(each[:1].upper() + each[1:])
+    for reason in reasons:
+        _, answers_about, kind = reason.metric.partition("false_name: ")
+        label = f"answers about: {kind}" if answers_about else labels.get(reason.metric, reason.metric)
+        said = reason.told.format(metric=f"\u201c{label}\u201d", asked=f"\u201cis this {brief(name)}?\u201d")
+        told.append(said[:1].upper() + said[1:])
     return told
-
-
-def _said(reasons: Iterable[str]) -> list[str]:
-    """Those that say that something is bad, not that it is unknown."""
-    return [each for each in reasons if not any(text in each for text in evaluation.UNSAID)]
 
 
 def brief(name: str) -> str:
