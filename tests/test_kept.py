@@ -68,11 +68,54 @@ def test_what_was_tried_first_is_kept_as_well(kept, pytestconfig):
     assert all(chosen in plans["screen"].values() for chosen in compared)
 
 
+def test_a_request_made_again_says_what_its_cell_says(kept, pocket, pytestconfig, tmp_path):
+    """One character, one seed, trained and asked anew: but for rounding elsewhere every answer is the same."""
+    name, variant = "Pledu Lotaim", "ga, as the paper"
+    plan = bench_plan.read(pytestconfig.rootpath / "benchmarks" / "table1.yaml", _changed)
+    (wish,) = (each for each in plugins.load("benchmarks", "pocket").requests() if each.concept.name == name)
+    made = bench.run(
+        pocket, [wish], {variant: plan.variants[variant]}, seeds=(0,), folder=tmp_path / "made", most=plan.most
+    )
+    cells = [c for c in kept.read("table1") if c["concept"] == name and c["variant"] in ("before", variant)]
+    told = {(c["variant"], c["seed"]): c["marks"] for c in cells}
+    compared = {"before": 0, variant: 0}
+    for cell in made:
+        marks = told[cell["variant"], cell["seed"]]
+        assert cell["marks"].keys() == marks.keys()
+        for metric, some in cell["marks"].items():
+            assert [picture for _, picture in some] == [picture for _, picture in marks[metric]]
+            compared[cell["variant"]] += len(some)
+        other = sum(a != b for m, some in marks.items() for (a, _), (b, _) in zip(cell["marks"][m], some, strict=True))
+        assert other <= 0.02 * compared[cell["variant"]]
+    assert min(compared.values()) > 600
+
+
+def test_of_the_selection_only_what_is_chosen_by_is_told(kept):
+    """By hand: of two that keep enough the one that leaks less is chosen."""
+    cells = [
+        {"variant": v, "concept": "Ann", "seed": s, "marks": {f"leak: {bench.OPEN}": [[leak, "p"]] * 2,
+         "kept: others": [[1.0, "p"], [others, "q"]]}, "scores": {}, "seconds": 0.0, "config": None}
+        for v, s, leak, others in (("before", -1, 1.0, 1.0), ("m, a", 0, 0.5, 1.0), ("m, b", 0, 0.25, 0.9),
+                                   ("m, c", 0, 0.0, 0.0))
+    ]  # fmt: skip
+    assert kept.choice(cells).splitlines()[2:] == [
+        "| m, a | 50.0 | 100.0 |  |", "| m, b | 25.0 | 95.0 | chosen |", "| m, c | 0.0 | 50.0 |  |"
+    ]  # fmt: skip
+
+
+def test_one_row_is_laid_out_question_by_question(kept):
+    whole, _, by = kept.rows_of(kept.read("kept_pictures"), "siu").partition("By character")
+    rows = {line.split(" | ")[0].strip("| ↓↑"): line for line in whole.splitlines()}
+    assert '"is this C?": yes, on its pictures' in rows
+    assert rows["all open questions"].endswith("| 1152 |")
+    assert by.count("\n| ") == 1 + 1 + 8
+
+
 @pytest.mark.parametrize("which", ["strict", "paper"])
 def test_a_table_and_a_figure_are_made_of_kept_cells_alone(kept, which, tmp_path):
-    cells = kept.read("methods")
+    cells = kept.read("kept_pictures")
     lines = kept.table(cells, which).partition("\n\n")[0].splitlines()
-    assert len(lines) == 2 + 1 + 43
+    assert len(lines) == 2 + 1 + 7
     assert lines[0].endswith("| seconds |")
     assert lines[2].startswith("| before | ")
     kept.draw(cells, tmp_path / "new")
