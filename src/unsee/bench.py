@@ -615,11 +615,6 @@ def reached(cells: Sequence[Mapping[str, Any]]) -> dict[str, evaluation.Reached]
     return found
 
 
-def failed(cells: Sequence[Mapping[str, Any]], variant: str) -> list[str]:
-    """Return `evaluation.failures` of a variant over all characters and seeds."""
-    return evaluation.failures(_like(cells, variant), variant)
-
-
 def _like(cells: Sequence[Mapping[str, Any]], variant: str) -> evaluation.Scores:
     """Scores of a variant, of the model from before and of the oracle, over the variant's characters."""
     whose = {c["concept"] for c in cells if c["variant"] == variant}

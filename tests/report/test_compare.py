@@ -10,7 +10,7 @@ from test_page import Page
 
 from unsee import bench
 from unsee.pocket import world
-from unsee.report import compare, make, schema
+from unsee.report import compare, make, page, schema
 
 
 def test_runs_of_one_request_share_what_was_before(made_up, tmp_path):
@@ -22,13 +22,30 @@ def test_runs_of_one_request_share_what_was_before(made_up, tmp_path):
     leaks = next(row for row in told["rows"] if row["metric"] == "leak: all open questions")
     assert [leaks["estimates"][s]["value"] for s in ("before", "a/run", "b/run")] == [1.0, 0.0, 1.0]
     assert "leaks in 100.0% of open questions" in told["subjects"][1]["against"]
+    assert all(subject["further"] for subject in told["subjects"]), "what stands against the second tier is told too"
     assert told["subjects"][1]["about"]["leak"].startswith("100.0 [")
     made = make.make([first, second], tmp_path / "c.html", command="unsee report a/run b/run")
-    page = Page(made.page.read_text(encoding="utf-8"))
-    assert "2 runs, side by side" in page.text
-    assert "unsee report a/run b/run" in page.text
-    assert not page.all("script")
+    shown = Page(made.page.read_text(encoding="utf-8"))
+    assert "2 runs, side by side" in shown.text
+    assert "unsee report a/run b/run" in shown.text
+    assert not shown.all("script")
     schema.Comparison.model_validate_json(made.twin.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("against", "further", "said"),
+    [
+        (None, None, "was not measured against the model from before."),
+        (["leaks"], ["knows"], "is not within this project's bounds: leaks"),
+        ([], ["knows"], "stops naming the concept and keeps the rest, but has not forgotten it: knows"),
+        ([], [], "answers as if it had never known, as far as questions tell."),
+    ],
+)
+def test_each_tier_has_its_words(made_up, against, further, said):
+    told = compare.of_runs([made_up("one"), made_up("two", seed=1)]) | {"command": None}
+    told["subjects"][0] |= {"against": against, "further": further}
+    text = " ".join(Page(page.render_comparison(told)).text.split())
+    assert f"one {said}" in text
 
 
 def test_runs_that_were_asked_something_else_say_so(made_up):

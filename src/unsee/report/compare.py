@@ -58,8 +58,8 @@ def of_runs(folders: Sequence[Path]) -> dict[str, Any]:
             "run": str(folder),
             **_headlines(mine["after"]),
         }
-        against = evaluation.failures(mine, "after") if "before" in mine else None
-        subjects.append({"name": name, "about": about, "against": against})
+        reached = evaluation.reached(mine, "after") if "before" in mine else None
+        subjects.append({"name": name, "about": about, **_against(reached)})
     warnings = []
     if differing:
         warnings.append(f"These runs are about different {_listed(differing)}: only what they share can be compared.")
@@ -97,7 +97,7 @@ def of_bench(folder: Path, others: Sequence[Path] = ()) -> dict[str, Any]:
     variants = list(dict.fromkeys(cell["variant"] for cell in cells))
     scores = {v: {metric: some[v] for metric, some in found.items() if v in some} for v in variants}
     chosen = [v for v in variants if not bench.is_anchor(v)]
-    subjects = []
+    subjects, reached = [], bench.reached(cells)
     for variant in chosen:
         mine = [cell for cell in cells if cell["variant"] == variant]
         seconds = sorted(cell["seconds"] for cell in mine)
@@ -107,7 +107,7 @@ def of_bench(folder: Path, others: Sequence[Path] = ()) -> dict[str, Any]:
             "seconds": f"{seconds[len(seconds) // 2]:.1f} (median)",
             **_headlines(scores[variant]),
         }
-        subjects.append({"name": variant, "about": about, "against": bench.failed(cells, variant)})
+        subjects.append({"name": variant, "about": about, **_against(reached[variant])})
     # Of a single score nothing tells how it varies over characters.
     few = len({cell["concept"] for cell in cells})
     warnings = [f"There are {few} concepts; intervals over fewer than about eight are too narrow."] if few < 8 else []
@@ -162,6 +162,13 @@ def _comparison(
         "versions": dict(versions),
         "command": "",
     }
+
+
+def _against(reached: evaluation.Reached | None) -> dict[str, list[str] | None]:
+    """Return what stands against each of the two tiers."""
+    if reached is None:
+        return {"against": None, "further": None}
+    return {"against": [*map(str, reached.against)], "further": [*map(str, reached.further)]}
 
 
 def _headlines(scores: Mapping[str, Estimate]) -> dict[str, str]:

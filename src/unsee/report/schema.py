@@ -175,11 +175,16 @@ class Evidence(_Part):
 
 
 class Subject(_Part):
-    """One of what is compared; `against` says what stands against calling it good, null where nobody asked."""
+    """One of what is compared.
+
+    `against` says what stands against the first tier of the strict protocol, "stops naming", and `further` what stands
+    against "forgot" besides; both are null where nobody asked.
+    """
 
     name: str
     about: dict[str, str]
     against: list[str] | None
+    further: list[str] | None
 
 
 class Point(_Part):
