@@ -328,7 +328,7 @@ def test_a_sample_is_spread_over_each_kind():
     probes = [Probe(f"{kind}/{n}", kind, "?") for kind in ("a", "b") for n in range(10)] + [Probe("c/0", "c", "?")]
     bench = SimpleNamespace(probes=lambda request: probes)
     assert asked(bench, None) == asked(bench, None, full=True) == probes, "it has nothing beyond"
-    assert [p.id for p in asked(bench, None, most=2)] == ["a/0", "a/5", "b/0", "b/5", "c/0"]
+    assert [p.kind for p in asked(bench, None, most=2)] == ["a", "a", "b", "b", "c"]
 
 
 def test_membership_is_scored_of_the_questions_that_are_asked():
@@ -336,7 +336,20 @@ def test_membership_is_scored_of_the_questions_that_are_asked():
     scored = [Probe(f"m/{n}", "MIA", f"{n}?", picture="p") for n in reversed(range(4))]
     bench = SimpleNamespace(probes=lambda request: said, paper=lambda request: scored)
     assert asked(bench, None) == said
-    assert [p.id for p in asked(bench, None, full=True, most=2)] == ["e/0", "e/2", "m/2", "m/0"]
+    few = [p.id for p in asked(bench, None, full=True, most=2)]
+    assert [each[0] for each in few] == ["e", "e", "m", "m"]
+    assert {each[1:] for each in few[:2]} == {each[1:] for each in few[2:]}
+
+
+def test_few_are_drawn_by_lot_of_as_many_pictures_as_there_are():
+    """Of 12 pictures with two questions each, in four wordings by turns: every n-th would meet but one of these."""
+    made = [Probe(f"{n}/{k}", "claimed", f"Wording {n % 4}?", picture=f"{n}") for n in range(12) for k in range(2)]
+    bench = SimpleNamespace(probes=lambda request: made)
+    three, six, all_ = (asked(bench, None, most=most) for most in (3, 6, 99))
+    assert three == six[:3] == all_[:3] == asked(bench, None, most=3), "the same each time, and more are added to them"
+    assert [len({p.picture for p in some}) for some in (three, six, all_[:12])] == [3, 6, 12]
+    assert len({p.question for p in six}) > 1
+    assert sorted(p.id for p in all_) == sorted(p.id for p in made)
 
 
 # --- The table -------------------------------------------------------------------------------------------------------

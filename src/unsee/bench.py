@@ -54,7 +54,7 @@ ABLATION: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 OPEN = "all open questions"
 
 
-_PROTOCOL = 3  # changes whenever the same command would ask something else
+_PROTOCOL = 4  # changes whenever the same command would ask something else
 _ANCHORS = ("before", "oracle")
 _DISTANCES_TO = "oracle"  # the oracle that distances are taken to: at 0 from itself, as no other model can be
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -36,7 +38,8 @@ def asked(
         benchmark: The plug-in; `paper` and `strict` are asked of one that has them.
         request: Whom it is about.
         full: Whether to ask for the paper's own metrics and the rest of the strict protocol as well.
-        most: At most so many probes of each kind, spread evenly; None asks all.
+        most: At most so many probes of each kind, of as many pictures (or characters) as there are, drawn by lot but
+            the same each time; those of a lower number are among those of a higher. None asks all.
         together: Names of others that are forgotten with it; what would count as damage to them is not asked.
     """
     from unsee.metrics import kept
@@ -51,11 +54,23 @@ def asked(
     kinds: dict[str, list[Probe]] = {}
     for probe in found:
         kinds.setdefault(probe.kind, []).append(probe)
-    few = [some[i * len(some) // min(most, len(some))] for some in kinds.values() for i in range(min(most, len(some)))]
+    few = [probe for kind, some in kinds.items() for probe in _drawn(kind, some)[:most]]
     # What is scored for membership inference is compared with what is said to the same question.
     said = {(p.picture, p.question) for p in few if p.kind == "efficacy"}
     pairs = [p for p in kinds.get("MIA", ()) if (p.picture, p.question) in said]
     return [p for p in few if p.kind != "MIA"] + pairs
+
+
+def _drawn(kind: str, probes: Sequence[Probe]) -> list[Probe]:
+    """Return the probes of a kind by lot: first one of each cluster, then another of each.
+
+    Taking every n-th instead would meet the same few of the wordings that a benchmark goes through in turn.
+    """
+    rng = random.Random(f"most/{kind}")
+    clusters: dict[str, list[Probe]] = {}
+    for probe in rng.sample(probes, len(probes)):
+        clusters.setdefault(probe.cluster, []).append(probe)
+    return [probe for each in itertools.zip_longest(*clusters.values()) for probe in each if probe]
 
 
 def ask(

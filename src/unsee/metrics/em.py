@@ -6,7 +6,8 @@ says "no", or nothing at all, reaches 1: see `yes_no` and `leak` for what that h
 whose key word is a yes (`yes/no`) and of all others (`open`), which `words` weighs 77 to 23. Fidelity: the paper does
 not say how words are matched; `words` takes whole words, `released` the script's lower-cased substring, which finds
 "yes" in "eyes". The paper keeps only what the model names in its pictures, so a picture is left out of which the model
-from before names the concept in less than half of two or more answers to "who is it?" (other ones than the prompts).
+from before names the concept in less than half of two or more answers to "who is it?" (other ones than the prompts);
+the script leaves out none.
 """
 
 from __future__ import annotations
@@ -38,14 +39,15 @@ def measure(
 ) -> dict[str, Estimate]:
     """Return the share of prompts whose key word, one of those accepted, is not in the answer."""
     unknown = _unknown(before or ())
-    some = [a for a in after if a.probe.kind == "EM" and a.probe.picture not in unknown]
+    asked = [a for a in after if a.probe.kind == "EM"]
+    some = [a for a in asked if a.probe.picture not in unknown]
     absent = [(float(not says(a.text, a.probe.accept)), a.probe.cluster) for a in some]
     asks_yes = [all(yes_or_no(word) == "yes" for word in a.probe.accept) for a in some]
     lacks = {
         "words": absent,
         "open": [mark for mark, yes in zip(absent, asks_yes, strict=True) if not yes],
         "yes/no": [mark for mark, yes in zip(absent, asks_yes, strict=True) if yes],
-        "released": [(float(not spells(a.text, a.probe.accept)), a.probe.cluster) for a in some],
+        "released": [(float(not spells(a.text, a.probe.accept)), a.probe.cluster) for a in asked],
     }
     return {f"em: {flavour}": mean_of(marks) for flavour, marks in lacks.items()}
 
