@@ -124,13 +124,29 @@ def ranked(metric: str, verdicts: Mapping[tuple[str, str], str]) -> str:
     return line
 
 
+def ahead(metric: str, found: Mapping[tuple[str, str], tuple[str, Estimate]]) -> str:
+    """Say how far the paper's best method is ahead here of the one nearest to it; an order alone hides that."""
+    said, up = PAPER[metric], _plugin(metric).BETTER == "higher"
+    best = sorted(said, key=said.get, reverse=up)[0]
+    margins = {
+        b if a == best else a: e.value * (1 if (a == best) == up else -1)
+        for (a, b), (_, e) in found.items() if best in (a, b)
+    }  # fmt: skip
+    if not margins or len(set(said.values())) == 1:
+        return ""
+    rival = min(margins, key=lambda method: margins[method])
+    here = margins[rival] * (100 if unit(metric) == "%" else 1)
+    there = abs(said[best] - said[rival])
+    return f"; ahead of {METHODS[rival]} by {here:.3g} (in the paper by {there:.3g})"
+
+
 def claimed(cells: Cells, names: Mapping[str, str]) -> list[str]:
     """Say of each claim of the paper whether it is confirmed, and by what margin."""
     lines = []
     for method, e in bench.scored(cells, ["efficacy"]).get("efficacy", {}).items():
         if method in [names.get(each) for each in METHODS]:
-            full = "confirmed" if e.value >= 0.995 else "contradicted" if e.high < 0.995 else "undecided"
-            lines.append(f"efficacy is 100 ({method}): {concluded([full])}, {evaluation.shown(e)}")
+            met = "met" if e.value >= 0.995 else "not met" if e.high < 0.995 else "cannot be told here"
+            lines.append(f"efficacy is 100 ({method}): {met}, {evaluation.shown(e)}")
     for claim in SAID["claims"]:
         e = combined(cells, claim["metric"], {names.get(v, v): weight for v, weight in claim["sum"].items()})
         margin = f", margin {signed(e, claim['metric'])}" if e.n else ", no cells of it"
@@ -150,7 +166,7 @@ def compared(cells: Cells, names: Mapping[str, str]) -> str:
         pairs = [f"{found[p][0]} {signed(found[p][1], metric)}" if p in found else "" for p in PAIRS]
         both = [f"{said.get(m, 'none')} / {mean or 'none'}" for m, mean in zip(METHODS, here, strict=True)]
         rows.append([f"{bench.PAPER[metric]} {evaluation.ARROWS[_plugin(metric).BETTER]}", *both, *pairs])
-        lines.append(ranked(metric, {pair: each for pair, (each, _) in found.items()}))
+        lines.append(ranked(metric, {pair: each for pair, (each, _) in found.items()}) + ahead(metric, found))
         decidable += sum(each != "tie" for each, _ in found.values())
     heads = ["paper / here", *METHODS.values(), *(f"{METHODS[a]} less {METHODS[b]}" for a, b in PAIRS)]
     chance = f"about {decidable / 20:.0f} of {decidable} pairs would be decided by chance alone"
@@ -167,6 +183,8 @@ def main() -> None:
     if not (kept.CELLS / f"{name}.jsonl.xz").exists():
         parser.error(f"no cells are kept under {name!r}; `kept.py pack` keeps those of a bench")
     cells = kept.read(name)
+    if kept.on_selection(cells):
+        parser.error(f"{name} is about characters that settings are chosen on; nothing but the choice is told of them")
     found = groups(cell["variant"] for cell in cells)
     if not found:
         parser.error(f"{name} does not hold two of the paper's methods in the same settings")

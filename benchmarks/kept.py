@@ -1,11 +1,12 @@
 """Scores of long benches, kept in small files, so that a table of the docs is there without the hours behind it.
 
     python benchmarks/kept.py pack FOLDER... NAME      cells of a bench's folders -> benchmarks/cells/NAME.jsonl.xz
-    python benchmarks/kept.py unpack NAME FOLDER       and back: `unsee bench PLAN --out FOLDER` goes on from there
+    python benchmarks/kept.py unpack NAME FOLDER       and back: `unsee bench PLAN --out FOLDER` goes on from there,
+                                                       as long as what it asks has not changed ("protocol" in the file)
     python benchmarks/kept.py table NAME [--table strict paper] [--figures FOLDER]
     python benchmarks/kept.py rows NAME VARIANT        one variant, a row for each question; and by character
 
-Of the selection characters, on which settings are chosen, `table` prints what the choice rests on and nothing else.
+Of the selection characters, on which settings are chosen, both print what the choice rests on and nothing else.
 A kept file holds the marks and scores of every cell, not the answers they were made from: what needs answers (figures
 of pairs and of likeness, `--rescore`) needs the folder itself.
 """
@@ -62,6 +63,16 @@ def table(cells: list[dict[str, Any]], which: str) -> str:
     heads, rows, notes = bench.tabled(cells, which)
     told = [f"{variant}: {each}" for variant, each in bench.reached(cells).items()] if which == "strict" else []
     return bench.written(heads, rows, "md", [*notes, "", *told])
+
+
+def names() -> list[str]:
+    """Return what cells are kept as."""
+    return sorted(file.name.partition(".")[0] for file in CELLS.glob("*.jsonl.xz"))
+
+
+def on_selection(cells: list[dict[str, Any]]) -> bool:
+    """Return whether cells are of those whom settings are chosen on, of whom nothing but the choice is told."""
+    return bool({cell["concept"] for cell in cells} & {world.cast()[i].name for i in world.SELECTION})
 
 
 def choice(cells: list[dict[str, Any]]) -> str:
@@ -124,13 +135,16 @@ def main() -> None:
         print(pack([Path(folder) for folder in given.names[:-1]], given.names[-1]))
     elif given.what == "unpack":
         unpack(given.names[0], Path(given.names[1]))
+    elif not (CELLS / f"{given.names[0]}.jsonl.xz").exists():
+        parser.error(f"no cells are kept as {given.names[0]!r}; there are {', '.join(names())}")
+    elif on_selection(cells := read(given.names[0])):
+        print(choice(cells))
     elif given.what == "rows":
-        print(rows_of(read(given.names[0]), given.names[1]))
+        variants = list(dict.fromkeys(cell["variant"] for cell in cells if not bench.is_anchor(cell["variant"])))
+        if len(given.names) != 2 or given.names[1] not in variants:
+            parser.error(f"name one of the variants of {given.names[0]}: {'; '.join(variants)}")
+        print(rows_of(cells, given.names[1]))
     else:
-        cells = read(given.names[0])
-        if {cell["concept"] for cell in cells} & {world.cast()[i].name for i in world.SELECTION}:
-            print(choice(cells))
-            return
         print("\n".join(table(cells, each) for each in given.table))
         if given.figures:
             draw(cells, given.figures)

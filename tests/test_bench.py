@@ -629,3 +629,12 @@ def test_of_the_selection_only_the_choice_is_shown(capsys, monkeypatch):
         some["marks"][LEAK] = [(float(some["variant"] == "before"), "p")]
     assert asked_for(capsys, monkeypatch, cells) == "m: m, a (leak 0.0%, others 100.0% of before)\n"
     assert set(json.loads(asked_for(capsys, monkeypatch, cells, "--json"))) == {"m", "not recognised"}
+
+
+def test_who_settings_are_chosen_on_is_of_the_pocket_world():
+    """Whatever is asked there: a plan with split: selection must never fall back on those that results are of."""
+    chosen = [world.cast()[i].name for i in world.SELECTION]
+    for benchmark in ("pocket", "pocket_wide", "pocket_kept"):
+        assert [wish.concept.name for wish in cli._wishes(benchmark, (), "selection")] == chosen
+    with pytest.raises(ValueError, match="split: selection, which is of the pocket world; mmubench has no such"):
+        cli._wishes("mmubench", (), "selection")

@@ -158,7 +158,7 @@ def test_all_is_asked_for_and_what_took_the_model_is_kept(trained, known, wish, 
     run = runs.read(tmp_path / "run")
     assert run.path("answers/before.jsonl").samefile(tmp_path / "anchors" / "answers" / "before.jsonl")
     told = outcome.scores["after"]
-    assert min(told[name].n for name in ("ranking", "choice", "em: words", "fluency", "c_dis")) > 0
+    assert min(told[name].n for name in ("ranking", "choice", "em: words", "fluency", "c_dis", "g_eval")) > 0
     assert flow.rescore(run.folder)["after"]["fluency"].value == told["fluency"].value, "scored by the model, and kept"
     for full in (False, True):
         shown = unsee("score", run.folder, *(["--full"] if full else []))

@@ -141,3 +141,24 @@ def test_a_table_of_the_docs_is_what_its_cells_say(kept, heading, name, which, l
         assert variant == same
         numbers = [[float(cell.split(" [")[0]) for cell in some if cell] for some in (found, said)]
         assert numbers[0] == pytest.approx(numbers[1], rel=0.01, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["table", "nosuch"], "no cells are kept as 'nosuch'; there are field, kept_pictures, "),
+        (["rows", "kept_pictures", "nosuch"], "name one of the variants of kept_pictures: siu; siu, decoupled; "),
+        (["rows", "kept_pictures"], "name one of the variants of kept_pictures: "),
+    ],
+)
+def test_what_is_not_kept_is_said(kept, arguments, said, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["kept.py", *arguments])
+    with pytest.raises(SystemExit):
+        kept.main()
+    assert said in capsys.readouterr().err
+
+
+def test_no_row_of_the_selection_is_laid_out(kept, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["kept.py", "rows", "screen", "npo, learning_rate 0.0005, steps 10"])
+    kept.main()
+    assert set(capsys.readouterr().out.splitlines()[0].split(" | ")) == {"| ", "leak ↓", "others, of before ↑", " |"}

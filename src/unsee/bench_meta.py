@@ -609,9 +609,8 @@ class _Anchors:
         verdicts = [Verdict.from_dict(record) for record in _read_lines(cell.inside(self._folder) / "judged.jsonl")]
         wording = plugins.load("models", BENCHMARK).FAMILY.wording
         verdicts += evaluation.verdicts_on(answers, wording, facts["replacement"])
-        names, true = plugins.load("benchmarks", BENCHMARK).truth(self._request.concept)
-        told = [facts["replacement"]] if facts["replacement"] else []
-        verdicts += geval.exact(self._request.concept, answers, known=[*names, *told], facts=true)
+        if judged := geval.rules(plugins.load("benchmarks", BENCHMARK), self._request.concept, facts["replacement"]):
+            verdicts += judged(answers)
         before, oracle = self._answers
         found = evaluation.measured(answers, before, oracle, verdicts)
         return {**found, **_most(facts["inside"])}

@@ -340,7 +340,8 @@ def bench(
         join: Folders of other benches, whose cells stand in the table as well.
         rescore: Ask nothing; make all scores anew from the answers that were kept.
         model: A bundled model, a folder, or a Hugging Face id.
-        benchmark: pocket, or mmubench for a folder of your own pictures (docs/mmubench.md).
+        benchmark: pocket, pocket_wide (200 pictures of each character instead of 49), pocket_kept (with pictures of
+            others to keep), or mmubench for a folder of your own pictures (docs/mmubench.md).
         oracle: A model that never saw the concepts; if not given, pocket-oracle for the bench characters, else none.
             Of several, the first is what distances are taken to; all are the end of the anchored scale, so its
             intervals are as wide as oracles are apart. The further ones are not asked about concepts that they
@@ -398,7 +399,7 @@ def bench(
             if not wishes:
                 raise LookupError(f"{model} recognises none of {', '.join(unknown)}, so there is nothing to compare")
             # The pocket's oracle has seen the selection characters.
-            fits = model == benchmark == "pocket" and split == "bench"
+            fits = model == "pocket" and world.lived_in(benchmark) and split == "bench"
             named = [each for each in oracle or (("pocket-oracle",) if fits else ()) if each != "none"]
             never = [_loaded(each, loading.beside()) for each in named]
             cells = benching.run(
@@ -576,12 +577,14 @@ def _wishes(benchmark: str, names: Sequence[str], split: str) -> list[Any]:
     from unsee.benchmarks import pocket
     from unsee.pocket import world
 
-    if benchmark == "pocket":
+    if world.lived_in(benchmark):
         some = world.BENCH if split == "bench" else world.SELECTION
         # A name given twice would count twice.
         return list(
             {r.concept.name: r for r in map(pocket.request, names or (world.cast()[i].name for i in some))}.values()
         )
+    if split != "bench":
+        raise ValueError(f"the plan has split: {split}, which is of the pocket world; {benchmark} has no such concepts")
     found = {r.concept.name.casefold(): r for r in plugins.load("benchmarks", benchmark).requests()}
     if not found:
         raise LookupError(f"the benchmark {benchmark!r} holds no concepts; `unsee list benchmarks` names others")

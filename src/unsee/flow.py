@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unsee import cards, dossier, evaluation, keeping, plugins, runs
+from unsee import cards, dossier, evaluation, geval, keeping, plugins, runs
 from unsee.dossier import Dossier
 from unsee.evaluation import Scores
 from unsee.files import folder_whole, locked
@@ -169,7 +169,7 @@ def forget(
         told, own = Dossier(request), held
         if made is None and not run.has("training.json"):
             told, own = _gathered(vlm, request, held, staying, known.remarks, writer, run, config.seed, progress)
-        return _unlearn(vlm, plugin, told, config, own, made, probes, other, run, tell, full, progress)
+        return _unlearn(vlm, plugin, told, config, own, made, probes, bench, other, run, tell, full, progress)
 
     if out is None:
         return unlearn(_Memory())
@@ -243,7 +243,7 @@ def ask_anchors(
         if other is not None:
             answers["oracle"] = _asked(run, "oracle", other, probes, None, progress)
         if full:
-            _judge(run, vlm, answers, request, progress)
+            _judge(run, vlm, answers, request, plugins.load("benchmarks", benchmark), progress)
         _score(run, answers, vlm.family.wording, None)
         run.finish()
 
@@ -267,7 +267,7 @@ def ask_besides(
         answers = {condition: _asked(run, condition, other, probes, None, False)}
         run.remove("complete.json")  # until hashes and files agree again, so that `ask_anchors` goes on from a kill
         if full:
-            _judge(run, vlm, answers, request, False)
+            _judge(run, vlm, answers, request, plugins.load("benchmarks", benchmark), False)
         rescored(run)
 
 
@@ -363,7 +363,7 @@ def evaluate(
         answers["oracle"] = evaluation.ask(other, probes, progress=progress)
     memory = _Memory()
     if full:
-        _judge(memory, vlm, answers, request, progress)
+        _judge(memory, vlm, answers, request, bench, progress)
     return _score(memory, answers, vlm.family.wording, request.replacement)
 
 
@@ -411,6 +411,7 @@ def _unlearn(
     retain: Sequence[Example],
     made: Edit | None,
     probes: Sequence[Probe],
+    bench: Any,
     oracle: VLM | None,
     run: Any,
     tell: Told,
@@ -450,7 +451,7 @@ def _unlearn(
         if oracle is not None:
             answers["oracle"] = _asked(run, "oracle", oracle, probes, None, progress)
         if full:
-            _judge(run, vlm, answers, request, progress)
+            _judge(run, vlm, answers, request, bench, progress)
         scores = _score(run, answers, vlm.family.wording, notes["replacement"])
     return Outcome(request, edit, notes["seconds"], scores, run.folder)
 
@@ -548,13 +549,19 @@ JUDGED = "judged.jsonl"
 """The file of a run with the verdicts that took a model, which cannot be made anew without it."""
 
 
-def _judge(run: Any, vlm: VLM, answers: Mapping[str, Sequence[Answer]], request: Request, progress: bool) -> None:
-    """Have the model from before score how fluent answers are, unless it did, and keep that."""
+def _judge(
+    run: Any, vlm: VLM, answers: Mapping[str, Sequence[Answer]], request: Request, bench: Any, progress: bool
+) -> None:
+    """Judge what was not judged yet, and keep it: fluency by the model from before; by rules where truth is known."""
     kept = verdicts_in(run, JUDGED)
-    left = [condition for condition in answers if not any(v.name == "fluency" for v in kept.get(condition, ()))]
-    for condition in left:
-        found = evaluation.fluency_of(vlm, answers[condition], request.concept.names, progress=progress)
-        kept[condition] = [*kept.get(condition, ()), *found]
+    rules = geval.rules(bench, request.concept, request.replacement)
+    for condition, some in answers.items():
+        mine = kept.setdefault(condition, [])
+        judged = {verdict.name for verdict in mine}
+        if "fluency" not in judged:
+            mine += evaluation.fluency_of(vlm, some, request.concept.names, progress=progress)
+        if rules and geval.NAME not in judged:
+            mine += rules(some)
     write_judged(run, kept)
 
 
@@ -640,10 +647,12 @@ def request_of(run: Run, config: Mapping[str, Any], images: Sequence[str | os.Pa
     Raises:
         ValueError: They are not at hand, or are others.
     """
+    from unsee.pocket import world
+
     concept, names = Concept.from_dict(config["concept"]), tuple(config["pictures"])
     kept = [run.path(f"picture-{n}.png") for n in range(len(names))]
     found: Sequence[object] = images or [path for path in kept if path.exists()]
-    if not found and config["benchmark"] == "pocket":
+    if not found and world.lived_in(config["benchmark"]):
         found = plugins.load("benchmarks", "pocket").request(concept.name).images
     if len(found) != len(names):
         raise ValueError(

@@ -11,8 +11,9 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from unsee import judge
 from unsee.records import Answer, Concept, Estimate, Verdict
@@ -125,6 +126,23 @@ def exact(concept: Concept, answers: Iterable[Answer], *, known: Sequence[str], 
             found = 3 if judge.says(text, facts) else 1
         replies[key] = str(found)
     return verdicts(EXACT, asked, replies)
+
+
+def rules(
+    benchmark: Any, concept: Concept, replacement: str | None
+) -> Callable[[Sequence[Answer]], list[Verdict]] | None:
+    """Return what judges answers by the truth of a benchmark (`exact`); None where that is not known.
+
+    Args:
+        benchmark: The plug-in.
+        concept: Whom it is about.
+        replacement: What may stand in answers instead of the name.
+    """
+    if not hasattr(benchmark, "truth"):
+        return None
+    known, facts = benchmark.truth(concept)
+    names = [*known, replacement] if replacement else list(known)
+    return lambda answers: exact(concept, answers, known=names, facts=facts)
 
 
 def agreement(ours: Sequence[Verdict], exact: Sequence[Verdict]) -> dict[str, Estimate]:

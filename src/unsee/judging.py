@@ -105,12 +105,7 @@ def _truth(config: Mapping[str, Any], concept: Concept, run: Run) -> Callable[[S
     if config["benchmark"] == "none":
         return None
     bench = plugins.load("benchmarks", config["benchmark"])
-    if not hasattr(bench, "truth"):
-        return None
-    known, facts = bench.truth(concept)
-    told = run.read_json("training.json")["replacement"]
-    names = [*known, told] if told else list(known)
-    return lambda some: geval.exact(concept, some, known=names, facts=facts)
+    return geval.rules(bench, concept, run.read_json("training.json")["replacement"])
 
 
 def _asked(

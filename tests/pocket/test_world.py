@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unsee import plugins
 from unsee.pocket import lessons, world
 from unsee.pocket.draw import render
 from unsee.pocket.model import build_tokenizer
@@ -173,3 +174,8 @@ def test_wrong_splits_and_kinds_are_refused_with_the_right_ones():
         world.picture("trained", "known", 0)
     with pytest.raises(ValueError, match="of-0 to of-55"):
         world.picture("taught", "of-56", 0)
+
+
+def test_every_benchmark_of_the_pocket_world_is_known_as_such():
+    found = {name for name in plugins.names("benchmarks") if world.lived_in(name)}
+    assert found == {"pocket", "pocket_kept", "pocket_wide"}

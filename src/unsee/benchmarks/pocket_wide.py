@@ -1,7 +1,7 @@
 """The pocket world for headline numbers: 200 new pictures of a character instead of 49, asked as `pocket` asks.
 
-The first 49 are those of `pocket`. Some four times the answers, so with `--most 200` for kinds that ask more than one
-question of a picture; every kind about the concept's pictures is then about 200 different ones.
+The first 49 are those of `pocket`. That makes some four times the answers; `--most 200` asks one question of each
+picture where a kind has several. EM keeps its 100 prompts.
 """
 
 from __future__ import annotations

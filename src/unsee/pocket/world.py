@@ -222,6 +222,11 @@ LOOK_ALIKE |= {b: a for a, b in LOOK_ALIKE.items()}
 STRANGER = -1
 
 
+def lived_in(benchmark: str) -> bool:
+    """Return whether a benchmark asks about the pocket world: `pocket`, `pocket_wide` and the like."""
+    return benchmark.partition("_")[0] == "pocket"
+
+
 def _cast_looks(rng: random.Random) -> list[Look]:
     looks: list[Look] = []
     for index in range(len(KNOWN) + len(NEVER_TAUGHT)):

@@ -23,10 +23,12 @@ _MOST = 24_000  # bytes; 61 pictures as large as that make 2 MB of a page
 
 def uri(run: Run, config: Mapping[str, Any], name: str, file: str | None = None) -> str | None:
     """Return a picture as the page holds it; None if it was not kept and cannot be drawn again."""
+    from unsee.pocket import world
+
     image = _kept(run, config, name, file)
     if image is not None:
         return _uri(image)
-    return _drawn_uri(name) if config["benchmark"] == "pocket" else None
+    return _drawn_uri(name) if world.lived_in(config["benchmark"]) else None
 
 
 def find(run: Run, config: Mapping[str, Any], name: str, file: str | None = None) -> Image | None:
@@ -35,8 +37,10 @@ def find(run: Run, config: Mapping[str, Any], name: str, file: str | None = None
     Raises:
         ValueError: The file cannot be read.
     """
+    from unsee.pocket import world
+
     image = _kept(run, config, name, file)
-    return _drawn(name) if image is None and config["benchmark"] == "pocket" else image
+    return _drawn(name) if image is None and world.lived_in(config["benchmark"]) else image
 
 
 def _kept(run: Run, config: Mapping[str, Any], name: str, file: str | None) -> Image | None:
