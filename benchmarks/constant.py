@@ -26,12 +26,14 @@ SAID = {
 }
 COLUMNS = {
     "em: words": "EM",
+    "em: open": "EM, open",
     f"leak: {bench.OPEN}": "leak",
     "ranking": "name AUC",
     "yes_no": "yes/no",
     "kept: others": "others",
     "kept: own pictures": "own pictures",
-    "kept: is this D? yes": "is this D?",
+    "kept: is this D? yes": "is this D? yes",
+    "kept: is it D? no": "is it D? no",
     "form: well-formed": "well-formed",
 }
 

@@ -6,7 +6,7 @@ says "no", or nothing at all, reaches 1: see `yes_no` and `leak` for what that h
 whose key word is a yes (`yes/no`) and of all others (`open`), which `words` weighs 77 to 23. Fidelity: the paper does
 not say how words are matched; `words` takes whole words, `released` the script's lower-cased substring, which finds
 "yes" in "eyes". The paper keeps only what the model names in its pictures, so a picture is left out of which the model
-from before names the concept in less than half of two or more answers to "who is it?" (other ones than the prompts);
+from before names the concept in less than half of its answers to "who is it?" (other questions than the prompts);
 the script leaves out none.
 """
 
@@ -58,4 +58,4 @@ def _unknown(before: Sequence[Answer]) -> set[str]:
     for answer in before:
         if answer.probe.kind in _WHO:
             named[answer.probe.picture].append(says(answer.text, answer.probe.accept))
-    return {picture for picture, each in named.items() if len(each) > 1 and 2 * sum(each) < len(each)}
+    return {picture for picture, each in named.items() if 2 * sum(each) < len(each)}
