@@ -8,7 +8,7 @@ import pytest
 from made_up import NAME
 from test_page import Page
 
-from unsee import bench
+from unsee import bench, evaluation
 from unsee.pocket import world
 from unsee.report import compare, make, page, schema
 
@@ -36,16 +36,39 @@ def test_runs_of_one_request_share_what_was_before(made_up, tmp_path):
     ("against", "further", "said"),
     [
         (None, None, "was not measured against the model from before."),
+        (
+            ["'kept' is not measured"],
+            ["knows"],
+            "was measured too little to say whether it stops naming the concept and keeps the rest: 'kept' is not",
+        ),
         (["leaks"], ["knows"], "is not within this project's bounds: leaks"),
+        (["leaks", "'kept' is not measured"], [], "is not within this project's bounds: leaks; 'kept' is not measured"),
         ([], ["knows"], "stops naming the concept and keeps the rest, but has not forgotten it: knows"),
+        (
+            [],
+            ["no oracle is measured"],
+            "stops naming the concept and keeps the rest; whether it has forgotten it is not known: no oracle",
+        ),
         ([], [], "answers as if it had never known, as far as questions tell."),
     ],
 )
-def test_each_tier_has_its_words(made_up, against, further, said):
-    told = compare.of_runs([made_up("one"), made_up("two", seed=1)]) | {"command": None}
-    told["subjects"][0] |= {"against": against, "further": further}
-    text = " ".join(Page(page.render_comparison(told)).text.split())
-    assert f"one {said}" in text
+def test_each_tier_has_its_words(made_up, monkeypatch, against, further, said):
+    """What is not known to be good is not called bad."""
+
+    def reasons(some):
+        return tuple(evaluation.Reason(text, known="measured" not in text) for text in some)
+
+    folders = [made_up("one"), made_up("two", seed=1)]
+    if against is None:
+        told = compare.of_runs(folders)
+        told["subjects"][0] |= dict.fromkeys(("against", "further", "known"))
+    else:
+        found = evaluation.Reached(reasons(against), reasons(further))
+        monkeypatch.setattr(evaluation, "reached", lambda scores, condition: found)
+        told = compare.of_runs(folders)
+    shown = page.render_comparison(told | {"command": None})
+    assert f"one {said}" in " ".join(Page(shown).text.split())
+    schema.written(told)
 
 
 def test_runs_that_were_asked_something_else_say_so(made_up):

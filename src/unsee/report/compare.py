@@ -164,11 +164,12 @@ def _comparison(
     }
 
 
-def _against(reached: evaluation.Reached | None) -> dict[str, list[str] | None]:
-    """Return what stands against each of the two tiers."""
+def _against(reached: evaluation.Reached | None) -> dict[str, list[str] | bool | None]:
+    """Return what stands against each of the two tiers, and whether something is known to be bad in the next one."""
     if reached is None:
-        return {"against": None, "further": None}
-    return {"against": [*map(str, reached.against)], "further": [*map(str, reached.further)]}
+        return {"against": None, "further": None, "known": None}
+    bad = any(reason.known for reason in reached.against or reached.further)
+    return {"against": [*map(str, reached.against)], "further": [*map(str, reached.further)], "known": bad}
 
 
 def _headlines(scores: Mapping[str, Estimate]) -> dict[str, str]:

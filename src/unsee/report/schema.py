@@ -178,13 +178,15 @@ class Subject(_Part):
     """One of what is compared.
 
     `against` says what stands against the first tier of the strict protocol, "stops naming", and `further` what stands
-    against "forgot" besides; both are null where nobody asked.
+    against "forgot" besides. `known` says whether anything that stands against the next tier is known to be bad, rather
+    than not known to be good. All three are null where nobody asked.
     """
 
     name: str
     about: dict[str, str]
     against: list[str] | None
     further: list[str] | None
+    known: bool | None
 
 
 class Point(_Part):
