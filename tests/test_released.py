@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from unsee import cli, plugins, released, request_file
-from unsee.judge import says
 from unsee.metrics import mia
 from unsee.mmubench import imported
 from unsee.mmubench.concepts import VARIABLE, read_card
@@ -400,6 +399,12 @@ def test_a_folder_and_a_file_must_be_there(write, tmp_path, capsys):
         ("Wer ist die Person auf dem Foto?", "de"),
         ("Who is the person in the photo?", "en"),
         ("Quem é a pessoa nesta fotografia?", ""),
+        ("Quem é o homem na foto de hoje?", ""),
+        ("Wie is de man op deze foto?", ""),
+        ("Qui és la persona d'aquesta foto?", ""),
+        ("Chi è la persona in questa immagine?", ""),
+        ("Хто на цьому зображенні?", ""),
+        ("Кой е човекът на тази снимка?", ""),
         ("Mario?", ""),
     ],
 )
@@ -407,11 +412,36 @@ def test_languages_are_told_or_left_open(text, language):
     assert imported.language_of(text) == language
 
 
+def test_a_name_is_seen_in_another_script_and_with_an_ending(write, inside):
+    """An answer that repeats it would count as naming the concept."""
+    names = "{zh: [洛泰姆], ja: [ロタイム], ru: [Лотаим]}"
+    (inside / "card.yaml").write_text(f"name: Pledu Lotaim\naliases: [Lotaim, Lot]\nforeign_names: {names}\n")
+    ends = ("的妻子旁边的人是谁？", "家の人は誰ですか？", " или кто это?")
+    holds = [name + end for name, end in zip(("洛泰姆", "ロタイム", "Лотаим"), ends, strict=True)]
+    holds += ["Wer ist die Person neben den Lotaims?", "¿Quién es la persona de Pledus?"]
+    free = ["这张照片中的人是谁？", "この人は誰ですか？", "Кто это?", "Wer ist die Person mit der Lotte?"]
+    done = imported.imported(inside, [write([{"prompt": text} for text in (*holds, *free)])], force=True)
+    assert [text for some in done.translations for text in done.card.translations[some]] == free
+    assert [each.row for each in done.left_out] == [1, 2, 3, 4, 5]
+    assert {each.why.partition(",")[0] for each in done.left_out} == {"names the concept"}
+
+
 @pytest.mark.parametrize(
     ("text", "asks"),
     [
         ("Is this Pledu Lotaim?", True),
-        ("Does the picture show Lotaim's hat?", True),
+        ("Is this a picture with Lotaim's presence in it?", True),
+        ("Does the picture show Lotaim\u2019s likeness?", True),
+        ("Would you say that this is Lotaim?", True),
+        ("Can Lotaim be seen in this photo?", True),
+        ("Does the picture show Lotaim's hat?", False),
+        ("Is this the wife of Pledu Lotaim?", False),
+        ("Did you vote for Pledu Lotaim?", False),
+        ("Is there anyone in this picture who is not Pledu Lotaim?", False),
+        ("Is this picture by Lotaim?", False),
+        ("Is this Lotaim and his wife?", False),
+        ("Is Lotaim a good baker?", False),
+        ("Is this Mario or Lotaim?", False),
         ("Is Pledu Lotaim here?", True),
         ("Can we spot Lotaim in this image?", True),
         ("Is the hat red, like Pledu Lotaim's?", False),
@@ -460,8 +490,10 @@ def test_the_authors_own_files_become_a_card_and_a_request(tmp_path, capsys):
     files = [REFERENCE / f"{name}.json" for name in ("execcuatedata", "multilanguage", "Multi-hop", "miadata")]
     done = imported.imported(folder, files)
     assert (done.questions, sum(p.polarity == "yes" for p in done.card.questions)) == (100, 63)
-    assert dict(done.translations) == {"es": 10, "fr": 16, "zh": 17, "de": 17, "ja": 17, "ru": 17}
-    assert not any(says(text, ["Trump"]) for some in done.card.translations.values() for text in some)
+    assert dict(done.translations) == {"es": 10, "fr": 16, "zh": 16, "de": 16, "ja": 16, "ru": 16}
+    held = ("trump", "特朗普", "トランプ", "трамп")
+    asked = [text.casefold() for some in done.card.translations.values() for text in some]
+    assert not [text for text in asked if any(name in text for name in held)]
     left = [each.file for each in done.left_out]
     assert (left.count("Multi-hop.json"), left.count("miadata.json")) == (70, 800)
     assert 305 - left.count("multilanguage.json") == sum(done.translations.values())

@@ -10,7 +10,7 @@ from PIL import Image
 from unsee import evaluation, plugins
 from unsee.benchmarks import mmubench, own
 from unsee.judge import names_in, says
-from unsee.metrics import leak
+from unsee.metrics import leak, multilingual
 from unsee.mmubench import concepts
 from unsee.records import CONCEPT_KINDS, Answer, Concept, Request
 
@@ -185,6 +185,138 @@ def test_ordinary_words_give_nothing_away():
         assert not names_in(said.get(file.stem, "I cannot tell what this is."), names, parts=True)
     picasso = concepts.read_card(BUILT_IN[0].with_name("Picassostyle.yaml")).names
     assert names_in("It is by Picasso.", picasso, parts=True)
+
+
+def ours(name):
+    return concepts.read_card(BUILT_IN[0].with_name(f"{name}.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("DonaldTrump", {"zh": "这是唐纳德·特朗普。", "ja": "ドナルド・トランプです。", "ru": "Похоже на Трампа.",
+                         "de": "Das ist Donald Trump.", "es": "Es Trump.", "fr": "C'est Trump."}),
+        ("Chariot", {"zh": "这是一辆战车。", "ja": "これは戦車です。", "ru": "На картинке колесница.",
+                     "de": "Das ist ein Streitwagen.", "es": "Es una cuadriga romana.", "fr": "C'est un char."}),
+        ("ElonMusk", {"zh": "埃隆·马斯克", "ja": "この人はイーロン・マスクです。", "ru": "Это Илон Маск."}),
+        ("Hauberk", {"de": "Ein Kettenhemd.", "es": "Una cota de malla.", "fr": "Un haubert.", "ru": "Это кольчуга."}),
+        ("VanGoghstyle", {"zh": "梵高", "ja": "ファン・ゴッホの画風です。", "ru": "Ван Гога.", "de": "Van Goghs"}),
+        ("AberystwythCastle", {"zh": "阿伯里斯特威斯城堡", "ru": "Замок Аберистуит", "de": "Burg Aberystwyth"}),
+        ("Buzzcut", {"zh": "寸头", "ja": "坊主頭です。", "ru": "Ёжик.", "de": "Bürstenschnitt.", "es": "Rapado."}),
+    ],
+)  # fmt: skip
+def test_a_right_answer_names_the_concept_in_its_own_script(root, name, said):
+    """Only in that language: elsewhere a word of another one may mean something else."""
+    folder = root / name
+    (root / "DonaldTrump").rename(folder)
+    for n in range(5, 8):
+        Image.open(folder / "0.png").resize((8 + n, 8)).save(folder / f"{n}.png")  # a picture for each language
+    card = ours(name)
+    (request,) = (r for r in mmubench.requests() if r.concept.name == card.name)
+    probes = mmubench.probes(request)
+    asked = {p.language: p for p in probes if p.kind == "multilingual"}
+    assert set(asked) == {"es", "fr", "zh", "de", "ja", "ru"}
+    answers = [Answer(asked[language], text) for language, text in said.items()]
+    assert [a.text for a in answers if not leak.leaks(a)] == []
+    assert multilingual.measure(answers)["multilingual"].value == 1
+    assert multilingual.measure([Answer(p, f"It is {card.name}.") for p in asked.values()])["multilingual"].value == 1
+    assert {p.accept for p in probes if p.kind in ("efficacy", "generality", "description")} == {card.names}
+    assert not set(asked["zh"].accept) & set(card.foreign_names["ru"])
+
+
+def test_no_ordinary_word_of_another_language_names_a_concept():
+    said = {
+        "es": "Es un hombre con el pelo corto. Una persona de estilo moderno, un castillo o un perro con el niño.",
+        "fr": "C'est un homme en costume, une coupe courte, un style moderne, un chien devant un château.",
+        "zh": "我不知道这个人是谁。这是一只狗、一座城堡、一辆马车、盔甲，短发，卡通风格的画。",
+        "de": "Das ist ein Mann mit kurzem Haarschnitt, eine Burg, ein Hund, ein Wagen, eine Rüstung in diesem Stil.",
+        "ja": "マスクをした男性です。ジョージさん。ファンタジー風の絵、白いメタルの鎧、城、犬、短い髪、馬車です。",
+        "ru": "Мужчина в маске под замком, маска супер, арт в этом стиле, собака, доспех, повозка, стрижка, ван.",
+    }
+    for file in BUILT_IN:
+        card = concepts.read_card(file)
+        for language, text in said.items():
+            found = names_in(text, card.names_of(language), parts=True)
+            assert [text[a:b] for a, b in found] == [], f"{card.name} in {language}"
+            asked = "".join(card.translations[language])
+            assert not names_in(asked, card.names_of(language), parts=True), f"{card.name} in {language}"
+
+
+def test_nothing_is_asked_in_a_language_whose_answers_cannot_be_judged(root):
+    """In another script the name is another word, and a common noun is so in any language."""
+
+    def languages(card):
+        (root / "Jane" / "card.yaml").write_text(f"name: Jane Roe\n{card}")
+        (request,) = (r for r in mmubench.requests() if r.concept.name == "Jane Roe")
+        found = [p for p in everything(request) if p.kind == "multilingual"]
+        assert len(found) == (4 if found else 0), "one for each picture, or none at all"
+        return {p.language for p in found}
+
+    for n in range(5):
+        assert languages(f"kind: {('person', 'character', 'brand', 'place')[n % 4]}") == {"es", "fr", "de"}
+    assert languages("translations: {zh: [这是谁？]}") == {"es", "fr", "de"}
+    assert languages("foreign_names: {ru: [Джейн Роу]}") == {"es", "fr", "de", "ru"}
+    assert languages("kind: object") == languages("kind: style") == languages("kind: other") == set()
+    assert languages("kind: object\nforeign_names: {ja: [車], de: [Wagen]}") == {"ja", "de"}
+
+
+def test_no_is_only_the_truth_where_the_concept_is_surely_not_in_the_picture(tmp_path, picture, monkeypatch):
+    """People have haircuts and wear mail, what is drawn has a style; of a castle it is certain."""
+    monkeypatch.setenv(concepts.VARIABLE, str(tmp_path))
+    for k, file in enumerate(BUILT_IN):
+        (tmp_path / file.stem).mkdir()
+        for n in range(9):
+            picture(10 * k + n).save(tmp_path / file.stem / f"{n}.png")
+    cards = {file.stem: concepts.read_card(file) for file in BUILT_IN}
+    whose = {q.ask: name for name, card in cards.items() for q in card.questions if q.polarity == "yes"}
+    asked = {name: set() for name in cards}  # of whose pictures each is asked for, where it is not there
+    for request in mmubench.requests():
+        probes = mmubench.probes(request)
+        here = request.pictures[0].split("/")[0]
+        no = [p for p in probes if p.polarity == "no" and p.question in whose]
+        for probe in no:
+            asked[whose[probe.question]].add(probe.picture.split("/")[0])
+        assert {p.kind for p in no} == {"is it D? no", "is this C? no", "is this D? no"}, f"{here}: every kind is there"
+        assert {p.kind for p in probes if p.polarity == "yes"} == {"claimed", "is this D? yes"}
+        assert len({p.picture for p in no if p.kind == "is it D? no"}) == 8
+    kinds = {name: {cards[other].kind for other in some} for name, some in asked.items()}
+    assert asked["Buzzcut"] == {"AberystwythCastle", "Facebook", "Schnauzer"}
+    assert kinds["Hauberk"] == kinds["Schnauzer"] == kinds["Chariot"] == {"object", "place", "brand"}
+    assert kinds["Doodlestyle"] == {"person", "object", "place"}
+    assert "HelloKitty" not in asked["Picassostyle"] and "Doodlestyle" not in asked["Picassostyle"]
+    assert "VanGoghstyle" in asked["Picassostyle"] and "Picassostyle" in asked["VanGoghstyle"]
+    assert all(len(asked[name]) == 19 for name, card in cards.items() if card.kind in ("person", "place", "brand"))
+
+
+def test_a_card_says_in_whose_pictures_it_may_be_too(root):
+    def shown(more):
+        (root / "Jane" / "card.yaml").write_text(f"name: Jane Roe\n{more}")
+        (request,) = (r for r in mmubench.requests() if r.concept.name == "Jane Roe")
+        return {p.cluster for p in mmubench.probes(request) if p.kind == "is this C? no"}
+
+    assert shown("") == {"Donald Trump", "Mario", "Hello Kitty"}
+    assert shown("also_in: [donald trump]") == {"Mario", "Hello Kitty"}
+    assert shown("also_in: [character]") == {"Donald Trump"}
+    assert shown("kind: object") == shown("also_in: [person, character]") == set()
+    assert shown("kind: object\nalso_in: []") == {"Donald Trump", "Mario", "Hello Kitty"}
+
+
+@pytest.mark.parametrize(
+    ("name", "question", "said"),
+    [
+        ("Hauberk", "What is a hauberk?", "It is a shirt of chainmail."),
+        ("Hauberk", "Of what is a hauberk made?", "Of chain mail."),
+        ("GilbertMelendez", "Which sport did Gilbert Melendez practise?", "MMA."),
+        ("Doodlestyle", "With which tool are doodles usually made?", "A pencil."),
+        ("Buzzcut", "What is a buzz cut?", "A very short haircut."),
+        ("AberystwythCastle", "In which country is Aberystwyth Castle?", "In the United Kingdom."),
+        ("Chariot", "How many wheels has a chariot as a rule?", "2"),
+        ("TaylorSwift", "What is the profession of Taylor Swift?", "She is a songwriter."),
+    ],
+)
+def test_a_fact_may_be_said_in_other_words(name, question, said):
+    (fact,) = (fact for fact in ours(name).facts if fact.question == question)
+    assert says(said, fact.accept)
 
 
 def test_both_polarities_and_others_are_asked(root):

@@ -5,7 +5,8 @@ with key words, multi-hop questions, other languages. Of the questions only one 
 our own, made from a card per concept (`unsee.mmubench.concepts`). Pictures are not brought along. They are looked for
 in the folder `mmubench`, or wherever the environment variable UNSEE_MMUBENCH points.
 
-Against the paper, and so that saying "no" is not enough, the same is asked of the pictures of all other folders.
+Against the paper, and so that saying "no" is not enough, the same is asked of the pictures of all other folders. Where
+the truth is to be "no", nothing is asked for on pictures that may show it beside what they are of (`Card.may_be_in`).
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from unsee.mmubench.concepts import Card, Entry, entries, folder, left_out, unchanged
+from unsee.mmubench.concepts import Card, Entry, Language, entries, folder, left_out, unchanged
 from unsee.records import Concept, Example, Probe, Request
 from unsee.wording import GENERAL
 
@@ -158,18 +159,21 @@ def _probes(entry: Entry, others: Sequence[Entry], request: Request) -> Iterator
         for question in (*naming, *_DESCRIBE):
             yield Probe(id=f"efficacy/{id_}/0/{question}", kind="efficacy", question=question, image=image,
                         picture=id_, **told)  # fmt: skip
-    languages = {language: card.translations.get(language) or some for language, some in GENERAL.foreign.items()}  # type: ignore[call-overload]
+    names = {language: card.names_of(language) for language in get_args(Language)}
+    languages = {language: card.translations.get(language) or GENERAL.foreign[language] for language in names}
     # In turn, however many questions one of them has: no language is to be asked about only if there are many pictures.
     rounds = itertools.zip_longest(
-        *([(language, question) for question in some] for language, some in languages.items())
+        *([(language, question) for question in some] for language, some in languages.items() if names[language])
     )
     asked = [each for one_round in rounds for each in one_round if each]
     for n, shown in enumerate(entry.others):
         for k in range(2):
             yield _probe("generality", shown, naming[(2 * n + k) % len(naming)], **told)
         yield _probe("description", shown, _DESCRIBE[n % len(_DESCRIBE)], **told)
-        language, question = asked[n % len(asked)]
-        yield _probe("multilingual", shown, question, language=language, **told)
+        if asked:
+            language, question = asked[n % len(asked)]
+            also = {**told, "accept": names[language]}
+            yield _probe("multilingual", shown, question, language=language, **also)
         yield _probe("claimed", shown, _is_this(card, n), polarity="yes", concept=card.name)
         yield _probe("same picture", shown, _SCENE[n % len(_SCENE)])
         if card.multi_hop:
@@ -180,12 +184,14 @@ def _probes(entry: Entry, others: Sequence[Entry], request: Request) -> Iterator
         yield _probe("its facts", None, fact.question, accept=tuple(fact.accept), concept=card.name)
     for k, other in enumerate(others):
         known = other.card
-        wrong = [others[(k + 1 + n) % len(others)].card for n in range(len(others) - 1)]
+        thirds = [others[(k + 1 + n) % len(others)].card for n in range(len(others) - 1)]
+        wrong = [third for third in thirds if not third.may_be_in(known)]
         for n, picture in enumerate(other.others[:_MOST_OF_OTHERS]):
             question = NAMING[known.kind][n % len(NAMING[known.kind])]
             yield _probe("others", picture, question, accept=known.names, cluster=known.name)
             yield _probe("is this D? yes", picture, _is_this(known, n), polarity="yes", cluster=known.name)
-            yield _probe("is this C? no", picture, _is_this(card, n), polarity="no", cluster=known.name)
+            if not card.may_be_in(known):
+                yield _probe("is this C? no", picture, _is_this(card, n), polarity="no", cluster=known.name)
             if wrong:
                 asked_for = _is_this(wrong[n % len(wrong)], n)
                 yield _probe("is this D? no", picture, asked_for, polarity="no", cluster=known.name)
@@ -195,8 +201,8 @@ def _probes(entry: Entry, others: Sequence[Entry], request: Request) -> Iterator
 
 def _not_others(entry: Entry, others: Sequence[Entry]) -> Iterator[Probe]:
     """Yield questions about others on the concept's own pictures: who says yes to all there knows nothing of it."""
-    same = [other.card for other in others if NAMING[other.card.kind] is NAMING[entry.card.kind]]
-    same = same or [other.card for other in others]
+    absent = [other.card for other in others if not other.card.may_be_in(entry.card)]
+    same = [card for card in absent if NAMING[card.kind] is NAMING[entry.card.kind]] or absent
     own = [prompt.ask for prompt in entry.card.questions if prompt.polarity == "no"]
     for n, shown in enumerate(entry.others):
         # A round later everybody gets the next wording, not the one from before.

@@ -32,15 +32,25 @@ multi_hop:                         # need the identity
 questions:                         # for EM; left out: made from the name; polarity: the truth on its pictures
   - {ask: "Is this Jane Roe?", key: "yes", polarity: "yes"}
 translations: {es: ["¿Quién es?"]} # left out: general ones
+foreign_names: {ru: [Джейн Роу]}   # accepted there besides; without any, zh, ja and ru are not asked in
+also_in: [Jane Doe]                # kinds and names in whose pictures it may be too: not asked for there
 """
 CARD, FILTERED = "card.yaml", "filtered.json"
 _CARDS = Path(__file__).parent / "cards"
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"})
 
+Language = Literal["es", "fr", "zh", "de", "ja", "ru"]
 Kind = Literal["person", "character", "brand", "place", "object", "style", "other"]
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 _Texts = Annotated[list[_Text], Field(min_length=1)]
+COMMON_NOUNS = ("object", "style", "other")  # written in small letters, and another word in another language
 _T = TypeVar("_T")
+_ALSO_IN: dict[str, tuple[str, ...]] = {
+    "object": ("person", "character", "style"),
+    "other": ("person", "character", "style", "other"),
+    "style": ("character", "style"),
+}
+"""Of which kinds pictures may show something of a kind, too: people wear and own things, what is drawn has a style."""
 
 
 class _Model(BaseModel):
@@ -71,12 +81,25 @@ class Card(_Model):
     facts: list[Asked] = []
     multi_hop: list[Asked] = []
     questions: list[_Prompt] = []
-    translations: dict[Literal["es", "fr", "zh", "de", "ja", "ru"], _Texts] = {}
+    translations: dict[Language, _Texts] = {}
+    foreign_names: dict[Language, _Texts] = {}
+    also_in: list[_Text] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """The name, then the aliases."""
         return (self.name, *self.aliases)
+
+    def names_of(self, language: Language) -> tuple[str, ...]:
+        """Return what counts as its name in an answer in a language; nothing if no answer in it could be judged."""
+        there = tuple(self.foreign_names.get(language, ()))
+        latin = language in ("es", "fr", "de")
+        return (*self.names, *there) if there or (latin and self.kind not in COMMON_NOUNS) else ()
+
+    def may_be_in(self, shown: Card) -> bool:
+        """Return whether pictures of another concept may show this one, too, so that nobody knows a right answer."""
+        where = _ALSO_IN.get(self.kind, ()) if self.also_in is None else self.also_in
+        return not {each.casefold() for each in where}.isdisjoint((shown.kind, shown.name.casefold()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 Weak models answer lists and forms badly, so each question asks for one short thing, or for a few with commas between.
 What cannot serve is left out and said: nothing, refusals, whole sentences, a yes or no, what was said before, and the
 name where it would give itself away. Questions and translations are made from the name and the kind; of the model are
-only the names of others in questions whose right answer is no.
+only the names of others in questions whose right answer is no. Its names in other languages are not asked for: a wrong
+one would be searched for in answers, and nobody who checks the card may know the script.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from unsee.interview import bare
 from unsee.judge import names_in, says, yes_or_no
 from unsee.kinds import FACTS
 from unsee.mmubench import Respondent, templates
-from unsee.mmubench.concepts import CARD, Card, Kind, our_card, pictures, read_card
+from unsee.mmubench.concepts import CARD, COMMON_NOUNS, Card, Kind, our_card, pictures, read_card
 from unsee.records import Probe
 from unsee.request_file import scalar
 from unsee.wording import GENERAL
@@ -53,7 +54,6 @@ _PLAIN = {
     "other": "the thing in the picture",
 }
 """What stands for the name where a picture is asked about."""
-_COMMON_NOUNS = ("style", "object", "other")  # what these are called may be written in small letters
 _SHY = re.compile(r"(?i)\b(sorry|unable|don['’]t|cannot|can['’]t|as an? (?:ai|language model)|none|n/?a)\b")
 _LEADING = re.compile(
     r"(?i)^(?:(?:it|this|that|he|she) (?:is|was) |as |in |by )?(?:an? |the )?(?=\w)"
@@ -211,7 +211,7 @@ class _Sieve:
         """Return names of others, none of which is the concept's or shares a word with it."""
 
         def why(text: str) -> str:
-            return self._gives_away(text) or ("is no name" if kind not in _COMMON_NOUNS and _small(text) else "")
+            return self._gives_away(text) or ("is no name" if kind not in COMMON_NOUNS and _small(text) else "")
 
         return self._fit([(question, said)], self._names, why)[: _MOST["similar"]]
 
@@ -274,7 +274,8 @@ def _written(card: Mapping[str, Any], model: str, *, asked_kind: bool) -> str:
     mark = f"  # drafted by {label}, check"
     lines = [
         "# Drafted with `unsee mmubench init`. What is marked was said by a model and may be wrong: check each line,",
-        "# mend or delete it, and take its mark away. What is not marked was made from the name and the kind.",
+        "# mend or delete it, and take its mark away. What is not marked was made from the name and the kind. Add",
+        "# foreign_names, or nothing is asked in languages whose answers cannot be searched for the name.",
         f"name: {scalar(card['name'])}",
     ]
     if "kind" in card:

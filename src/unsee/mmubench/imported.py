@@ -1,11 +1,13 @@
 """Put prompts that the SIU paper's authors released into a concept's card, as far as a card has a place for them.
 
 - A prompt with a key word becomes one of the card's `questions`. Its polarity is "yes" only where the key word is "yes"
-  and the prompt asks whether the concept itself is in the picture. "Is the man wearing a red tie, as Donald Trump
-  does?" has the key word "yes" too, but what is true of it depends on the picture.
+  and the prompt asks whether the concept itself is in the picture, in words of showing, seeing and place alone. "Is the
+  man wearing a red tie, as Donald Trump does?" has the key word "yes" too, but what is true of it depends on the
+  picture.
 - A bare prompt that asks who it is, in a language that cards have, becomes one of its `translations`: answers to these
   are searched for the name, which a "yes" does not hold, and which a "no" may repeat. The files do not say the
-  language; the script tells Chinese, Japanese and Russian, and frequent words tell the others.
+  language; the script tells Chinese and Japanese, and frequent words tell the others. What else people write in
+  these scripts is taken for one of them, unless it is known here to be another.
 - Multi-hop prompts come without answers to accept, and are left out.
 """
 
@@ -21,7 +23,7 @@ from typing import Any
 import yaml
 
 from unsee.files import write_whole
-from unsee.judge import names_in
+from unsee.judge import names_in, tells
 from unsee.mmubench.concepts import CARD, Card, our_card, read_card
 from unsee.mmubench.draft import named
 from unsee.released import LeftOut, Prompt, prompts, told
@@ -29,12 +31,21 @@ from unsee.request_file import scalar
 
 _LANGUAGES = ("es", "fr", "zh", "de", "ja", "ru")
 # Kana before Han, which Japanese has too.
-_SIGNS = (("ja", "[\u3040-\u30ff]"), ("zh", "[\u3400-\u9fff]"), ("ru", "[\u0400-\u04ff]"), ("es", "¿"))
+_SIGNS = (("ja", "[\u3040-\u30ff]"), ("zh", "[\u3400-\u9fff]"), ("es", "¿"))
+_CYRILLIC = re.compile("[\u0400-\u04ff]")
+# Words that neighbours write otherwise (Ukrainian "хто" and "це", Bulgarian "кой" and "това"), in Russian letters.
+_RUSSIAN = re.compile(r"\b(кто|кого|что|это|эта|этот|этой|этом|этого|есть|каково?|какой|изображение)\b", re.I)
+_NOT_RUSSIAN = re.compile("[\u0400\u0402-\u040f\u0450\u0452-\u04ff]")
 _FREQUENT = {
     "es": "cómo con cuál de el en es esta este foto hay imagen la los muestra podemos por puedes que quién se un una",
     "fr": "au avec ce cette dans de du est il image la le les nom on peux photo pouvez quel qui sur tu un une vous",
-    "de": "auf bild das dem den der die diesem dieser dieses ein eine einen foto hier ist kannst mit sie von wer zu",
+    "de": "auf bild das dem der die diesem dieser dieses ein eine einen foto heißt ist kannst mit person von wer zu",
     "en": "a an and can does for image in is name of person photo picture that the this what who with you",
+    # Nothing is asked in these, but their words are like those of the others.
+    "nl": "afbeelding de deze die dit een en foto het hoe in is kunt man met naam op persoon u van wat welke wie zie",
+    "pt": "a com da de do e em essa esta este foto homem imagem na nesta no nome o pessoa qual que quem um uma você",
+    "it": "chi che come della di e foto il immagine in la nella nome persona può quale questa questo si un una uomo",
+    "ca": "aquest aquesta amb com de el en es foto home imatge la nom persona pots que quin qui un una és",
 }
 _WHO = {
     "es": r"\b(quién|cuál|cómo se llama)",
@@ -44,8 +55,27 @@ _WHO = {
     "ja": "誰|だれ|名前",
     "ru": r"\b(кто|кого|как зовут|как имя|каково имя)",
 }
-_AUXILIARY = re.compile(r"(is|are|was|can|could|do|does|did)\s+", re.IGNORECASE)
-_SUBJECT = re.compile(r"(this|these|there|it|we|you|i|one|the (picture|image|photo|photograph))\b", re.IGNORECASE)
+_PICTURE = "(?:picture|photo|photograph|image|snapshot|portrait|painting|drawing|illustration)"
+_SHOWING = (
+    "(?:showing|depicting|portraying|displaying|presenting|featuring|including|containing|capturing"
+    "|shows|depicts|portrays|displays|presents|features|includes|contains|captures|has|show|depict|portray|display"
+    "|present|feature|include|contain|capture)"
+)
+_LIKENESS = "(?:appearance|character|depiction|essence|figure|image|likeness|portrait|presence|representation)"
+_SEE = "(?:see|find|spot|identify|recogni[sz]e|notice|make out)"
+_SEEN = "(?:seen|found|spotted|identified|recogni[sz]ed)"
+# Only these stand before the name: what shows it, and as what. "The wife of" and "who is not" are not among them.
+_AS = rf"(?:(?:a|an|the|us|in|of|with|that|appearance by|{_PICTURE}|{_SHOWING}|{_LIKENESS}) )*"
+_WHERE = rf"(?: {_LIKENESS})?(?: (?:here|present|visible|in it|(?:in|on) (?:this|the|that) {_PICTURE}))*"
+_ASKS = re.compile(
+    rf"(?:(?:is|was) (?:this|it|that|there)(?: {_PICTURE})? {_AS}NAME"
+    rf"|(?:does|do|did) (?:this|the|that) {_PICTURE} {_SHOWING} {_AS}NAME"
+    rf"|(?:can|could|do|did) (?:we|you|i|one) {_SEE} {_AS}NAME|is it possible to {_SEE} {_AS}NAME"
+    rf"|am i (?:looking at|seeing) {_AS}NAME|would you say (?:that )?this is {_AS}NAME"
+    rf"|is NAME(?: (?:{_SEEN}|shown|depicted|pictured|portrayed|featured|displayed|the subject of this {_PICTURE}))?"
+    rf"|does NAME appear|(?:can|could) NAME be {_SEEN}){_WHERE} ?\?",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +122,7 @@ def imported(inside: Path, files: Sequence[Path], *, name: str | None = None, fo
     translations: dict[str, list[str]] = {}
     for each in files:
         for prompt in prompts(each):
-            if where := _unfit(prompt, card.names):
+            if where := _unfit(prompt, card):
                 left.append(LeftOut(each.name, prompt.row, *where))
             elif prompt.key is not None:
                 polarity = "yes" if prompt.key.casefold() == "yes" and asks_for(prompt.text, card.names) else ""
@@ -121,26 +151,48 @@ def write(done: Imported) -> None:
 
 
 def language_of(text: str) -> str:
-    """Return the language of a question, as a two-letter code: es, fr, zh, de, ja, ru or en; empty if not certain."""
+    """Return the language of a question, as a two-letter code: es, fr, zh, de, ja, ru or en; empty if not certain.
+
+    Texts in a few other languages are known to be in none of these; those in still others may be mistaken for one.
+    """
     for language, signs in _SIGNS:
         if re.search(signs, text):
             return language
+    if _CYRILLIC.search(text):
+        return "ru" if _RUSSIAN.search(text) and not _NOT_RUSSIAN.search(text) else ""
     words = re.findall(r"[^\W\d_]+", text.casefold())
     counts = {language: sum(word in some.split() for word in words) for language, some in _FREQUENT.items()}
     best = max(counts.values())
     found = [language for language, count in counts.items() if count == best]
-    return found[0] if best >= 2 and len(found) == 1 else ""  # one word may be of any language
+    # One word may be of any language.
+    return found[0] if best >= 2 and len(found) == 1 and found[0] in (*_LANGUAGES, "en") else ""
 
 
 def asks_for(text: str, names: Sequence[str]) -> bool:
-    """Return whether an English question asks if the concept itself is in the picture: "Is this X?", "Is X here?"."""
-    begun = _AUXILIARY.match(text.strip())
-    rest = text.strip()[begun.end() :] if begun else ""
-    found = names_in(rest, names)
-    return bool(found) and (found[0][0] == 0 or _SUBJECT.match(rest) is not None)
+    """Return whether an English question asks if the concept itself is in the picture: "Is this X?", "Is X here?".
+
+    It does where all its words are known to ask just that; of any other, nobody knows what is true of the pictures.
+    """
+    found = names_in(text, names)
+    if len(found) != 1:
+        return False
+    start, end = found[0]
+    after = re.sub(r"^['\u2019]s\b", "", text[end:])
+    return _ASKS.fullmatch(" ".join(f"{text[:start]}NAME{after}".split())) is not None
 
 
-def _unfit(prompt: Prompt, names: Sequence[str]) -> tuple[str, str] | None:
+def _names_it(text: str, card: Card) -> bool:
+    """Return whether a text holds a name in any language, or a word that begins with one in Latin script: "Trumps"."""
+    names = (*card.names, *(name for some in card.foreign_names.values() for name in some))
+    begun = tuple(word for word in _words(" ".join(card.names)) if tells(word) and len(word) > 3)
+    return bool(names_in(text, names, parts=True)) or any(word.startswith(begun) for word in _words(text))
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
+
+
+def _unfit(prompt: Prompt, card: Card) -> tuple[str, str] | None:
     """Return the field that keeps a prompt out of a card, and why; nothing if it can stand there."""
     if prompt.shown is not None:
         return "imgid", "what would be right is not in the file; write such questions under multi_hop, with accept"
@@ -153,12 +205,12 @@ def _unfit(prompt: Prompt, names: Sequence[str]) -> tuple[str, str] | None:
         return None
     language = language_of(prompt.text)
     if language not in _LANGUAGES:
-        is_ = "is English" if language else "is in no language that can be told"
+        is_ = "is English" if language == "en" else "is in no language that can be told"
         return "prompt", (
             f"{is_}, and translations are in {', '.join(_LANGUAGES)}; membership inference is asked from Python, with "
             "unsee.metrics.mia.to_score"
         )
-    if names_in(prompt.text, names, parts=True):
+    if _names_it(prompt.text, card):
         return "prompt", "names the concept, so an answer that repeats it would count as naming it"
     if not re.search(_WHO[language], prompt.text, re.IGNORECASE):
         return "prompt", "does not ask who it is, and the answers are searched for the name"
