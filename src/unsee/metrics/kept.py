@@ -21,7 +21,7 @@ READS = {
     "is this D? yes": '"is this D?": yes, on D\'s pictures',
     "is this its look-alike? yes": "the same, of its look-alike",
     "is this D? no": '"is this D?": no, on pictures of others',
-    "is it D? no": '"is this D?": no, on its own pictures',
+    "is it D? no": '"is this D?": no, on its pictures',
     "is this C? no": '"is this C?": no, on pictures of others',
     "is this C? no, look-alike": "the same, of its look-alike",
 }
