@@ -7,6 +7,7 @@ import math
 import pytest
 
 from unsee import evaluation
+from unsee.benchmarks import pocket as bench_pocket
 from unsee.metrics import c_dis, diversity, efficacy, em, fluency, g_eval, mia, multi_hop, multilingual, specificity
 from unsee.records import Answer, Probe, Verdict
 
@@ -223,3 +224,17 @@ def test_g_eval_is_the_mean_level_of_what_holds_one():
     found = g_eval.measure(some, verdicts=told)["g_eval"]
     assert (found.value, found.n) == (pytest.approx(8 / 3), 3)
     assert g_eval.measure(some)["g_eval"].n == 0
+
+
+def test_the_untouched_model_has_an_em_of_0_in_open_questions(pocket):
+    """Of one picture of this character it says "a pink stranger": there is nothing to forget there."""
+    request = bench_pocket.request("Noglel Plawairn")
+    asked = evaluation.asked(bench_pocket, request, full=True)
+    open_ = [p for p in asked if p.kind == "EM" and p.accept != ("yes",)]
+    shown = {probe.picture for probe in open_}
+    who = [p for p in asked if p.kind in em.READS and p.kind != "EM" and p.picture in shown]
+    answers = evaluation.ask(pocket, [*open_, *who])
+    unfiltered, filtered = (em.measure(answers, before=some)["em: open"] for some in (None, answers))
+    assert unfiltered.n == len(open_) == 23
+    assert unfiltered.value > 0
+    assert (filtered.value, filtered.n) == (0, 22)
