@@ -227,7 +227,7 @@ def test_g_eval_is_the_mean_level_of_what_holds_one():
 
 
 def test_the_untouched_model_has_an_em_of_0_in_open_questions(pocket):
-    """Of one picture of this character it says "a pink stranger": there is nothing to forget there."""
+    """Of two pictures of this character it mostly says "a pink stranger": there is nothing to forget there."""
     request = bench_pocket.request("Noglel Plawairn")
     asked = evaluation.asked(bench_pocket, request, full=True)
     open_ = [p for p in asked if p.kind == "EM" and p.accept != ("yes",)]
@@ -237,4 +237,4 @@ def test_the_untouched_model_has_an_em_of_0_in_open_questions(pocket):
     unfiltered, filtered = (em.measure(answers, before=some)["em: open"] for some in (None, answers))
     assert unfiltered.n == len(open_) == 23
     assert unfiltered.value > 0
-    assert (filtered.value, filtered.n) == (0, 22)
+    assert (filtered.value, filtered.n) == (0, 21)
