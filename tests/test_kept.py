@@ -128,6 +128,9 @@ def test_a_table_and_a_figure_are_made_of_kept_cells_alone(kept, which, tmp_path
         ("Every method", "field", "strict", 2 + 21),
         ("Every method", "field", "paper", 2 + 21),
         ("Pictures of others", "kept_pictures", "strict", 1 + 7),
+        ("Table 1: methods, at the paper's settings and tuned", "table1", "strict", 2 + 12),
+        ("Table 1: methods, at the paper's settings and tuned", "table1", "paper", 2 + 12),
+        ("Table 1: methods, at the paper's settings and tuned", "table1", "anchored", 2 + 12),
     ],
 )
 def test_a_table_of_the_docs_is_what_its_cells_say(kept, heading, name, which, lines, pytestconfig):
