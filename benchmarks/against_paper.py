@@ -185,7 +185,7 @@ def main() -> None:
     if not (kept.CELLS / f"{name}.jsonl.xz").exists():
         parser.error(f"no cells are kept under {name!r}; `kept.py pack` keeps those of a bench")
     cells = kept.read(name)
-    if kept.on_selection(cells):
+    if bench.chosen_on(cells):
         parser.error(f"{name} is about characters that settings are chosen on; nothing but the choice is told of them")
     found = groups(cell["variant"] for cell in cells)
     if not found:

@@ -22,7 +22,6 @@ from typing import Any
 
 from unsee import bench, evaluation
 from unsee.files import write_whole
-from unsee.pocket import world
 from unsee.report import figures
 
 CELLS = Path(__file__).parent / "cells"
@@ -68,11 +67,6 @@ def table(cells: list[dict[str, Any]], which: str) -> str:
 def names() -> list[str]:
     """Return what cells are kept as."""
     return sorted(file.name.partition(".")[0] for file in CELLS.glob("*.jsonl.xz"))
-
-
-def on_selection(cells: list[dict[str, Any]]) -> bool:
-    """Return whether cells are of those whom settings are chosen on, of whom nothing but the choice is told."""
-    return bool({cell["concept"] for cell in cells} & {world.cast()[i].name for i in world.SELECTION})
 
 
 def choice(cells: list[dict[str, Any]]) -> str:
@@ -137,7 +131,7 @@ def main() -> None:
         unpack(given.names[0], Path(given.names[1]))
     elif not (CELLS / f"{given.names[0]}.jsonl.xz").exists():
         parser.error(f"no cells are kept as {given.names[0]!r}; there are {', '.join(names())}")
-    elif on_selection(cells := read(given.names[0])):
+    elif bench.chosen_on(cells := read(given.names[0])):
         print(choice(cells))
     elif given.what == "rows":
         variants = list(dict.fromkeys(cell["variant"] for cell in cells if not bench.is_anchor(cell["variant"])))

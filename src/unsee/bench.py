@@ -426,6 +426,13 @@ def _cells(file: Path, setting: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines[1:-1]]
 
 
+def chosen_on(cells: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the selection characters among those that cells are about; of them nothing is told but the choice."""
+    from unsee.pocket import world
+
+    return {cell["concept"] for cell in cells} & {world.cast()[i].name for i in world.SELECTION}
+
+
 def summary(cells: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Estimate]]:
     """Return metric -> variant -> estimate; the interval resamples characters, then pictures."""
     found: dict[str, dict[str, Estimate]] = {}

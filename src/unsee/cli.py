@@ -407,8 +407,7 @@ def bench(
                 oracle=never[0] if never else None, further=never[1:], settings=settings, progress=True,
             )  # fmt: skip
         cells = benching.joined(cells, out, join)
-        selection = {world.cast()[i].name for i in world.SELECTION}
-        if any(cell["concept"] in selection for cell in cells):
+        if benching.chosen_on(cells):
             picked = benching.tuned(cells)
             text = "\n".join(f"{m}: {v} (leak {a:.1%}, others {b:.1%} of before)" for m, (v, a, b) in picked.items())
             record: dict[str, Any] = {m: {"variant": v, "leak": a, "kept": b} for m, (v, a, b) in picked.items()}

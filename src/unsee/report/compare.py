@@ -85,10 +85,8 @@ def of_bench(folder: Path, others: Sequence[Path] = ()) -> dict[str, Any]:
         LookupError: There is no bench in a folder, or nothing was done in it yet.
         ValueError: One was made with another model, or asked something else.
     """
-    from unsee.pocket import world
-
     cells = bench.joined(bench.read(folder), folder, others)
-    if selection := {c["concept"] for c in cells} & {world.cast()[i].name for i in world.SELECTION}:
+    if selection := bench.chosen_on(cells):
         raise ValueError(
             f"{folder} is about {', '.join(sorted(selection))}, on whom settings are chosen; of those no result is "
             "shown but the choice (`unsee bench` prints it)"
