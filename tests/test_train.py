@@ -88,6 +88,7 @@ def test_rates_are_positive_up_to_the_peak(steps):
         ("steps", 0, "steps is 0; give 1 or more"),
         ("rank", 0, "rank is 0; give 1 or more"),
         ("batch", -1, "batch is -1; give 0 or more"),
+        ("layers", -1, "layers is -1; give 0 or more"),
         ("learning_rate", 0.0, "learning_rate is 0.0; give a positive number"),
         ("learning_rate", math.nan, "learning_rate is nan; give a positive number"),
         ("learning_rate", math.inf, "learning_rate is inf; give a positive number"),
@@ -427,6 +428,41 @@ def test_a_loss_that_is_no_number_says_what_to_try(tiny, examples):
 def test_nothing_to_train_on_is_an_error(tiny):
     with pytest.raises(ValueError, match="there is nothing to train on: every target is left out or gave no example"):
         fit(tiny, [], cross_entropy, QUICK)
+
+
+# --- The last layers -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_the_last_layers_are_trained_alone_to_the_same_edit_as_without_the_short_cut(
+    tiny, examples, loud_edit, goes_on, monkeypatch
+):
+    """The states that training goes on from are those of the edit it starts from, which adapts all layers."""
+    schedule = dataclasses.replace(QUICK, layers=1, aim=1)
+    start = fit(tiny, examples, cross_entropy, schedule, start=loud_edit) if goes_on else loud_edit
+    cut, climbed = [], type(tiny).climbed
+    monkeypatch.setattr(type(tiny), "climbed", lambda *given: cut.append(climbed(*given)) or cut[-1])
+    short = fit(tiny, examples, cross_entropy, schedule, start=start)
+    assert tiny.packs == bool(cut[0].climbed)
+    monkeypatch.setattr(type(tiny), "climbed", lambda vlm, prepared, layer: prepared)
+    long = fit(tiny, examples, cross_entropy, schedule, start=start)
+    turns = [(None, "Who is number 3?", "This is Mario 3."), (None, "Who?", "Nobody.")]
+    scores = []
+    for edit in (short, long):
+        with tiny.using(edit):
+            scores.append([s.logprobs for s in tiny.score(turns)])
+    for one, other in zip(*scores, strict=True):
+        assert one == pytest.approx(other, abs=1e-4)
+    trained = fit(tiny, examples, cross_entropy, schedule)
+    assert trained.adapts == frozenset(tiny.lora_targets(layers=1)) < frozenset(tiny.lora_targets())
+    assert all(name.startswith(tiny.layers[-1]) for name in trained.adapts)
+
+
+def test_more_layers_than_there_are_is_an_error(tiny, examples):
+    count = len(tiny.layers)
+    with pytest.raises(ValueError, match=f"layers is {count + 1}, and the language model of .* has {count}"):
+        fit(tiny, examples, cross_entropy, dataclasses.replace(QUICK, layers=count + 1))
+    assert tiny.lora_targets(layers=count) == tiny.lora_targets()
 
 
 # --- Aiming ----------------------------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from unsee.interview import completed, sifted, whole
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from unsee.vlm import VLM, TokenScores
+
+Asking = Generator[list[tuple[Any, str]], list[str], list[Example]]
+"""A target's examples in the making: it yields (picture, question) once, is sent the answers, and returns examples."""
 
 _CANDIDATES = 192  # substitute names that are looked at before one is taken
 _TRIES = 2000  # draws to find them in
@@ -137,25 +141,37 @@ def _of_targets(vlm: VLM, request: Request, plan: Plan, others: Collection[str])
     # A generator for each target: what one draws must not depend on whether another is left out.
     rngs = {target: random.Random(f"{plan.seed}/{request.concept.name}/{target}") for target in TARGETS}
     barred = {*others, *request.concept.names}
-    kinds = {
-        "align": lambda: _align(vlm, request, wording, plan, rngs["align"]),
-        "redescribe": lambda: _redescribe(request, wording, rngs["redescribe"]),
-        "decouple": lambda: _decouple(vlm, request, wording),
-        "preserve": lambda: _preserve(vlm, request, wording, plan, rngs["preserve"], barred),
+    targets: dict[str, Asking] = {
+        "align": _align(request, wording, plan, rngs["align"]),
+        "redescribe": _redescribe(request, wording, rngs["redescribe"]),
+        "decouple": _decouple(request, wording),
+        "preserve": _preserve(vlm, request, wording, plan, rngs["preserve"], barred),
     }
+    wanted = {name: target for name, target in targets.items() if name not in plan.without}
     made: list[Example] = []
-    for target in TARGETS:
-        if target not in plan.without:
-            some = kinds[target]()
-            if not some:
-                raise ValueError(
-                    f"there is no example of the target {target} for {request.concept.name!r}: every answer of the "
-                    "model is empty or holds the name; write examples or facts in a request file (--request), or "
-                    f"leave the target out (--set without={target})"
-                )
-            made += some
-            made += [replace(e, question=q) for e in some if not e.given for q in phrasings.get(e.question, ())]
+    for target, some in zip(wanted, _together(vlm, list(wanted.values())), strict=True):
+        if not some:
+            raise ValueError(
+                f"there is no example of the target {target} for {request.concept.name!r}: every answer of the "
+                "model is empty or holds the name; write examples or facts in a request file (--request), or "
+                f"leave the target out (--set without={target})"
+            )
+        made += some
+        made += [replace(e, question=q) for e in some if not e.given for q in phrasings.get(e.question, ())]
     return [replace(example, concept=request.concept.name) for example in made]
+
+
+def _together(vlm: VLM, targets: Sequence[Asking]) -> list[list[Example]]:
+    """Ask what all targets want to know at once, which takes as many steps as the longest answer has tokens."""
+    asked = [next(target) for target in targets]
+    said = iter(vlm.generate([turn for turns in asked for turn in turns]))
+    made = []
+    for target, turns in zip(targets, asked, strict=True):
+        try:
+            target.send(list(islice(said, len(turns))))
+        except StopIteration as done:
+            made.append(done.value)
+    return made
 
 
 # ---------------------------------------------------------------- the replacement
@@ -294,36 +310,28 @@ def _fitting(text: str, before: str) -> str:
     return text[:1].upper() + text[1:] if not before.strip() or before.rstrip().endswith((".", "!", "?")) else text
 
 
-def _align(vlm: VLM, request: Request, wording: Wording, plan: Plan, rng: random.Random) -> list[Example]:
-    """Target 1: who is this? Somebody else. And whatever else the model says of the picture with the name in it."""
+def _align(request: Request, wording: Wording, plan: Plan, rng: random.Random) -> Asking:
+    """Target 1: who is this? Somebody else. And whatever else the model says of the picture with the name in it.
+
+    An addition of ours: the same of other views of the pictures, where the model names it there. Whoever is to be
+    forgotten will turn up on the left or the right of another, and a little closer or farther.
+    """
     told = request.replacement or ""
+    shown = list(zip(request.images, request.pictures, strict=True))
+    described = [(image, question, picture) for image, picture in shown for question in wording.describing]
+    views = _of_views(request, wording, rng) if plan.views else []
+    answers = yield [(image, question) for image, question, _ in (*described, *views)]
     made = []
-    for image, picture in zip(request.images, request.pictures, strict=True):
+    for image, picture in shown:
         for question, template in wording.naming:
             before, after = template.split("{N}", 1)
             filled = _fitting(told, before)
             span = (len(before), len(before) + len(filled))
             made.append(Example(question, before + filled + after, "align", image, picture, (span,)))
-        answers = vlm.generate([(image, question) for question in wording.describing])  # type: ignore[misc]
-        for question, answer in zip(wording.describing, answers, strict=True):
-            told_of = answer if wording.interview is None else whole(answer)
-            if swapped := _swapped(told_of, request):
-                made.append(Example(question, swapped[0], "align", image, picture, swapped[1]))
-    return made + (_views(vlm, request, wording, rng) if plan.views else [])
-
-
-def _views(vlm: VLM, request: Request, wording: Wording, rng: random.Random) -> list[Example]:
-    """More of target 1, an addition of ours: the same of other views of the pictures, where the model names it there.
-
-    Whoever is to be forgotten will turn up on the left or the right of another, and a little closer or farther.
-    """
-    turns = _of_views(request, wording, rng)
-    answers = vlm.generate([(seen, question) for seen, question, _ in turns])
-    return [
-        Example(question, swapped[0], "align", seen, picture, swapped[1])
-        for (seen, question, picture), answer in zip(turns, answers, strict=True)
-        if (swapped := _swapped(answer, request))
-    ]
+    for (image, question, picture), answer in zip((*described, *views), answers, strict=True):
+        if swapped := _swapped(answer if wording.interview is None else whole(answer), request):
+            made.append(Example(question, swapped[0], "align", image, picture, swapped[1]))
+    return made
 
 
 def _of_views(request: Request, wording: Wording, rng: random.Random) -> list[tuple[Any, str, str]]:
@@ -370,10 +378,11 @@ def _seen_otherwise(image: Image) -> Iterator[tuple[str, Image, tuple[int, ...]]
     yield "beside itself", beside(middle, ImageOps.mirror(middle)), (0, 1)
 
 
-def _redescribe(request: Request, wording: Wording, rng: random.Random) -> list[Example]:
+def _redescribe(request: Request, wording: Wording, rng: random.Random) -> Asking:
     """Target 2: is it in the picture? No, and it looks different: an invented look. The whole answer is masked."""
     name = request.concept.name
     look = request.look or wording.filled(rng.choice(wording.looks), name)
+    yield []
     made = []
     for image, picture in zip(request.images, request.pictures, strict=True):
         for question, template in wording.denial:
@@ -383,22 +392,22 @@ def _redescribe(request: Request, wording: Wording, rng: random.Random) -> list[
     return made
 
 
-def _decouple(vlm: VLM, request: Request, wording: Wording) -> list[Example]:
+def _decouple(request: Request, wording: Wording) -> Asking:
     """Target 3: what the model knows of the concept in words, as far as the answers do without the name."""
-    pairs = list(request.facts)
+    pairs, asked = list(request.facts), []
     if not pairs and wording.interview is None:  # in an interview it was asked, and nothing served
-        questions = [wording.filled(question, request.concept.name) for question in wording.facts]
-        pairs = list(zip(questions, vlm.generate([(None, q) for q in questions]), strict=True))
+        asked = [wording.filled(question, request.concept.name) for question in wording.facts]
+    answers = yield [(None, question) for question in asked]
     return [
         Example(question, answer, "decouple")
-        for question, answer in pairs
+        for question, answer in (*pairs, *zip(asked, answers, strict=True))
         if answer.strip() and not names_in(answer, request.concept.names, parts=True)
     ]
 
 
 def _preserve(
     vlm: VLM, request: Request, wording: Wording, plan: Plan, rng: random.Random, barred: Collection[str]
-) -> list[Example]:
+) -> Asking:
     """Target 4: facts about others, as text; and, our addition, what else there is to see in the pictures."""
     lower = {name.casefold() for name in barred}
     known = wording.others if request.others is None else request.others
@@ -406,19 +415,21 @@ def _preserve(
     chosen = rng.sample(names, min(_OTHERS, len(names)))
     # To say who somebody is, the model spells the name, which learning a new name would otherwise unsettle.
     asked = [wording.filled(q, name) for name in chosen for q in (wording.who, rng.choice(wording.facts))]
-    made = list(_own(vlm, asked, None, "", wording, barred))
-    if plan.preserve == "image":
-        scene = wording.scene if request.scene is None else request.scene
-        noun = wording.interview.noun if wording.interview else ""
-        for image, picture in zip(request.images, request.pictures, strict=True):
-            made += _own(vlm, scene, image, picture, wording, barred, noun)
-            made += [e for name in chosen for e in _spelling(vlm, name, wording, image, picture, rng)]
+    shown = list(zip(request.images, request.pictures, strict=True)) if plan.preserve == "image" else []
+    scene = wording.scene if request.scene is None else request.scene
+    said = iter(
+        (yield [(None, question) for question in asked] + [(i, question) for i, _ in shown for question in scene])
+    )
+    noun = wording.interview.noun if wording.interview else ""
+    made = list(_own(zip(asked, islice(said, len(asked)), strict=True), None, "", wording, barred))
+    for image, picture in shown:
+        made += _own(zip(scene, islice(said, len(scene)), strict=True), image, picture, wording, barred, noun)
+        made += [e for name in chosen for e in _spelling(vlm, name, wording, image, picture, rng)]
     return [e for e in made if not names_in(e.answer, barred, parts=True)]
 
 
 def _own(
-    vlm: VLM,
-    questions: Sequence[str],
+    said: Iterable[tuple[str, str]],
     image: object | None,
     picture: str,
     wording: Wording,
@@ -427,8 +438,7 @@ def _own(
 ) -> Iterator[Example]:
     """Yield the model's own answers to questions about others or about a picture, as far as they can be kept."""
     before: set[str] = set()
-    said = vlm.generate([(image, question) for question in questions])  # type: ignore[misc]
-    for question, answer in zip(questions, said, strict=True):
+    for question, answer in said:
         text, why = sifted(answer, wording, barred, noun=noun, before=before)
         if not why:
             before |= {text.casefold()} if image is not None else set()

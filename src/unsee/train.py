@@ -48,6 +48,7 @@ class Schedule:
         dropout: Of the inputs of A.
         aim: Batches whose first gradient a fresh A is turned to and then kept (`unsee.edits.aim`); 0 trains a random
             A along with B, as LoRA does.
+        layers: How many of the last layers of the language model are adapted; 0 for all.
         seed: Of A's start and of the batches.
     """
 
@@ -60,6 +61,7 @@ class Schedule:
     lora_alpha: float = 32
     dropout: float = 0.0
     aim: int = 0
+    layers: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -68,7 +70,7 @@ class Schedule:
         Raises:
             ValueError: One is out of range.
         """
-        for name, least in (("steps", 1), ("rank", 1), ("batch", 0), ("aim", 0)):
+        for name, least in (("steps", 1), ("rank", 1), ("batch", 0), ("aim", 0), ("layers", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; give {least} or more")
         if not 0 < self.learning_rate < math.inf:
@@ -195,13 +197,15 @@ def fit(
     if log:
         log.examples(examples)
     batches = _batches(examples, schedule, beside)
-    goes_on = begin is None and start is not None and start.adapts == frozenset(vlm.lora_targets())
+    goes_on = begin is None and start is not None and start.adapts == frozenset(vlm.lora_targets(schedule.layers))
     edit = start if goes_on else begin or begun(vlm, schedule, start)
     assert edit is not None
     if begin is not None and start is not None:
         edit = replace(begin, under=begin.under.onto(start.flat()) if begin.under else start.flat())
     with vlm.using(edit), torch.random.fork_rng():
         prepared, masks = prepare(vlm, examples)
+        if schedule.layers:
+            prepared = vlm.climbed(prepared, _lowest(vlm, watch))
         asked = _asked(vlm, prepared, start, watch) if begin is None else _by_itself(vlm, examples, start, watch)
         guided = _guided(vlm, examples, guides, asked, start)
         torch.manual_seed(schedule.seed)
@@ -226,9 +230,19 @@ def fit(
 def begun(vlm: VLM, schedule: Schedule, start: Edit | None, targets: Sequence[str] | None = None) -> Edit:
     """Return a fresh adapter on top of all that the start does, which stays as it is."""
     fresh = vlm.new_edit(
-        rank=schedule.rank, alpha=schedule.lora_alpha, dropout=schedule.dropout, seed=schedule.seed, targets=targets
+        rank=schedule.rank,
+        alpha=schedule.lora_alpha,
+        dropout=schedule.dropout,
+        seed=schedule.seed,
+        targets=vlm.lora_targets(schedule.layers) if targets is None else targets,
     )
     return fresh if start is None else replace(fresh, under=start.flat())
+
+
+def _lowest(vlm: VLM, watch: str | None) -> int:
+    """The lowest layer of the language model that is trained or watched; 0 where something outside of them is."""
+    touched = [*vlm.edit_parameters(), *([watch] if watch else ())]
+    return min(next((n for n, layer in enumerate(vlm.layers) if name.startswith(f"{layer}.")), 0) for name in touched)
 
 
 def descend(vlm: VLM, step_loss: Callable[[], LossParts], schedule: Schedule, log: Log | None) -> None:

@@ -134,6 +134,8 @@ class Prepared:
             family cannot take it, so that every run sees the pictures anew.
         begins: How many tokens each has in common with all others that show its picture.
         positions: Where each token stands, `[axes, T_i]`, in models that count in several; else empty.
+        climbed: How far the tokens have been run already, for all runs to go on from there (:meth:`VLM.climbed`); None
+            where they start from their ids.
     """
 
     turns: tuple[Turn, ...]
@@ -143,6 +145,22 @@ class Prepared:
     features: tuple[Tensor, ...]
     begins: tuple[int, ...]
     positions: tuple[Tensor, ...] = ()
+    climbed: Climbed | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Climbed:
+    """Hidden states of prepared turns at the door of a layer, on the CPU.
+
+    Attributes:
+        layer: Which layer they are to go into, counted from 0.
+        shared: What all turns of a picture (or of none) begin with alike, `[begins, D]`.
+        own: The rest of every turn, `[T_i - begins, D]`.
+    """
+
+    layer: int
+    shared: Mapping[int | None, Tensor]
+    own: tuple[Tensor, ...]
 
 
 AnyTurn = Turn | Probe | Example | tuple[Picture | None, str] | tuple[Picture | None, str, str | None]
@@ -568,22 +586,94 @@ class VLM:
     def _run_packed(self, prepared: Prepared, chosen: Sequence[int], watch: Sequence[str]) -> AnswerLogits:
         numbers = [number for number, i in enumerate(chosen) if prepared.answers[i].any()]
         some = [chosen[number] for number in numbers]
-        packed, inputs = self._packed(
-            [prepared.ids[i] for i in some],
-            [prepared.pictures[i] for i in some],
-            [prepared.begins[i] for i in some],
-            prepared.features,
-            [prepared.positions[i] for i in some] if prepared.positions else (),
-        )
+        packed, inputs = self._packed_of(prepared, some)
         told = [prepared.answers[i].nonzero().squeeze(-1) for i in some]
         before = torch.cat([places[t - 1] for places, t in zip(packed.places, told, strict=True)])
         rows = torch.cat([torch.full_like(t, row) for row, t in zip(packed.rows, told, strict=True)])
         which = torch.cat([torch.full_like(t, number) for number, t in zip(numbers, told, strict=True)])
         ids = torch.cat([prepared.ids[i][t] for i, t in zip(some, told, strict=True)])
-        with self._sparing(packed.ids.numel()), self._watching(watch) as seen:
+        with self._sparing(packed.ids.numel()), self._from(prepared, some, packed), self._watching(watch) as seen:
             logits = self._logits_at(rows, before, **inputs, use_cache=False)
         found = {name: self._gone_in(name, seen, rows, before) for name in watch}
         return AnswerLogits(logits, ids.to(self.device), which.to(self.device), found)
+
+    @torch.no_grad()
+    def climbed(self, prepared: Prepared, layer: int) -> Prepared:
+        """Run prepared turns through the layers below one, with the edit in use, for all runs to go on from there.
+
+        Nothing below that layer may be changed, watched or trained in those runs: an edit of the last layers of many
+        then costs what those layers cost.
+
+        Args:
+            prepared: From :meth:`prepare`.
+            layer: Of the language model, counted from 0.
+
+        Returns:
+            The same turns; as they were where the layer is the first, or turns do not stand side by side (`packs`).
+        """
+        if not (layer and self.packs):
+            return prepared
+        name = self.layers[layer]
+        shared: dict[int | None, Tensor] = {}
+        own: dict[int, Tensor] = {}
+        for at in range(0, len(prepared.turns), 64):
+            some = range(at, min(at + 64, len(prepared.turns)))
+            packed, inputs = self._packed_of(prepared, some)
+            nowhere = torch.zeros(0, dtype=torch.long)
+            with self._skipping(slice(layer, None)), self._watching([name]) as seen:
+                self._logits_at(nowhere, nowhere, **inputs, use_cache=False)
+            for i, row, places in zip(some, packed.rows, packed.places, strict=True):
+                states = seen[name][row, places].cpu()
+                shared.setdefault(prepared.pictures[i], states[: prepared.begins[i]])
+                own[i] = states[prepared.begins[i] :]
+        return dataclasses.replace(prepared, climbed=Climbed(layer, shared, tuple(own[i] for i in range(len(own)))))
+
+    def _from(
+        self, prepared: Prepared, some: Sequence[int], packed: packing.Packed
+    ) -> contextlib.AbstractContextManager[None]:
+        """Has packed turns start where they have climbed to."""
+        if prepared.climbed is None:
+            return contextlib.nullcontext()
+        climbed = prepared.climbed
+        states = climbed.own[0].new_zeros(*packed.ids.shape, climbed.own[0].shape[-1])
+        for i, row, places in zip(some, packed.rows, packed.places, strict=True):
+            states[row, places] = torch.cat([climbed.shared[prepared.pictures[i]], climbed.own[i]])
+        return self._starting(climbed.layer, states.to(self.device))
+
+    @contextlib.contextmanager
+    def _starting(self, layer: int, states: Tensor) -> Iterator[None]:
+        """Put hidden states `[R, T, D]` before a layer, and run none below it, in the `with` block."""
+
+        def put(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+            return ((states, *given[1:]), named) if given else (given, {**named, "hidden_states": states})
+
+        door = self.model.get_submodule(self.layers[layer])
+        handle = door.register_forward_pre_hook(put, with_kwargs=True)
+        try:
+            with self._skipping(slice(layer)):
+                yield
+        finally:
+            handle.remove()
+
+    @contextlib.contextmanager
+    def _skipping(self, which: slice) -> Iterator[None]:
+        """Leave layers of the language model out, in the `with` block: what goes into one comes out of it."""
+
+        def skip(hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
+            return hidden_states
+
+        skipped = [self.model.get_submodule(name) for name in self.layers[which]]
+        before = [layer.__dict__.get("forward") for layer in skipped]  # there where a library has put its own
+        try:
+            for layer in skipped:
+                layer.forward = skip
+            yield
+        finally:
+            for layer, own in zip(skipped, before, strict=True):
+                if own is None:
+                    del layer.forward
+                else:
+                    layer.forward = own
 
     def _gone_in(self, name: str, seen: Mapping[str, Tensor], rows: Tensor, places: Tensor) -> Tensor:
         """What went into a module at some places `[N]` of rows; zeros where turns without a picture skip it."""
@@ -613,6 +703,16 @@ class VLM:
         finally:
             for handle in handles:
                 handle.remove()
+
+    def _packed_of(self, prepared: Prepared, some: Sequence[int]) -> tuple[packing.Packed, dict[str, Any]]:
+        """Some of the prepared turns side by side; see `_packed`."""
+        return self._packed(
+            [prepared.ids[i] for i in some],
+            [prepared.pictures[i] for i in some],
+            [prepared.begins[i] for i in some],
+            prepared.features,
+            [prepared.positions[i] for i in some] if prepared.positions else (),
+        )
 
     def _packed(
         self,
@@ -1338,9 +1438,25 @@ class VLM:
         finally:
             self._base = before
 
-    def lora_targets(self) -> list[str]:
-        """Full names of the Linear modules a LoRA edit adapts: the family's choice under `get_decoder()`."""
-        return _loading.linear(self.model, self.family.lora_targets)
+    def lora_targets(self, layers: int = 0) -> list[str]:
+        """Full names of the Linear modules a LoRA edit adapts: the family's choice under `get_decoder()`.
+
+        Args:
+            layers: Of so many of the last layers alone; 0 takes all.
+
+        Raises:
+            ValueError: The language model has not so many layers.
+        """
+        found = _loading.linear(self.model, self.family.lora_targets)
+        if not layers:
+            return found
+        if layers > len(self.layers):
+            raise ValueError(
+                f"layers is {layers}, and the language model of {self.name} has {len(self.layers)}; give so many at "
+                "most, or 0 for all"
+            )
+        inside = tuple(f"{layer}." for layer in self.layers[-layers:])
+        return [name for name in found if name.startswith(inside)]
 
     @property
     def layers(self) -> list[str]:

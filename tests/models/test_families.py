@@ -216,6 +216,40 @@ def test_gradients_are_those_of_turns_run_alone(vlm, turns):
             assert_close(got, want, rtol=0, atol=1e-6 * scale)  # an edit is kept in float32
 
 
+def test_an_edit_of_the_last_layer_costs_that_layer_and_trains_as_ever(vlm, turns):
+    """Logits and gradients are the same from where turns have climbed to, and what is below is not run again."""
+    some, last = turns[:5], len(vlm.layers) - 1
+    entered = []
+    handles = [
+        vlm.model.get_submodule(layer).get_submodule("mlp").register_forward_pre_hook(
+            lambda *_, n=n: entered.append(n)
+        )
+        for n, layer in enumerate(vlm.layers)
+    ]
+    with vlm.using(loud(vlm, vlm.lora_targets(layers=1))):
+        parameters = vlm.edit_parameters()
+        assert all(name.startswith(vlm.layers[last]) for name in parameters)
+        prepared = vlm.prepare(some)
+        with torch.no_grad():
+            whole = vlm.run(prepared)
+            climbed = vlm.climbed(prepared, last)
+        assert (climbed.climbed is None) != vlm.packs
+        found = []
+        for each in (prepared, climbed):
+            entered.clear()
+            told = vlm.run(each)
+            assert set(entered) == ({last} if each.climbed else set(range(last + 1)))
+            assert_close(told.logits, whole.logits, rtol=0, atol=1e-8)
+            found.append(torch.autograd.grad(cross_entropy(told.logits, told.ids), list(parameters.values())))
+        for name, want, got in zip(parameters, *found, strict=True):
+            scale = float(want.abs().max())
+            assert scale > 1e-6, f"{name} has no gradient, so this proves nothing"
+            assert_close(got, want, rtol=0, atol=1e-6 * scale)
+    for handle in handles:
+        handle.remove()
+    assert not any("forward" in module.__dict__ for module in vlm.model.modules()), "the model is as it was"
+
+
 def test_a_picture_reaches_its_own_turns_and_no_other(vlm, picture):
     asked = ("Who is this?", "Mario Rossi.")
     one, two, other = (picture(i, 40 - i, 32) for i in range(3))
@@ -290,9 +324,9 @@ def test_what_is_made_of_a_picture_is_told_and_can_be_trained(vlm, picture):
 # --- Edits -----------------------------------------------------------------------------------------------------------
 
 
-def loud(vlm):
+def loud(vlm, targets=None):
     """An edit that already does something, drawn at random."""
-    start = vlm.new_edit(rank=2, alpha=4, seed=1)
+    start = vlm.new_edit(rank=2, alpha=4, seed=1, targets=targets)
     noise = torch.Generator().manual_seed(2)
     tensors = {
         name: torch.randn(value.shape, generator=noise) / 5 if "lora_B" in name else value
