@@ -221,9 +221,7 @@ def test_an_edit_of_the_last_layer_costs_that_layer_and_trains_as_ever(vlm, turn
     some, last = turns[:5], len(vlm.layers) - 1
     entered = []
     handles = [
-        vlm.model.get_submodule(layer).get_submodule("mlp").register_forward_pre_hook(
-            lambda *_, n=n: entered.append(n)
-        )
+        vlm.model.get_submodule(layer).get_submodule("mlp").register_forward_pre_hook(lambda *_, n=n: entered.append(n))
         for n, layer in enumerate(vlm.layers)
     ]
     with vlm.using(loud(vlm, vlm.lora_targets(layers=1))):

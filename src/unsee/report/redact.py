@@ -215,12 +215,17 @@ def of_run(run: Run, key: bytes | None = None) -> Redactor:
         key: The secret, if not the run's own.
     """
     config = run.read_json("config.json")["config"]
-    asked = {record["probe"]["picture"] for c in run.answered() for record in run.read_lines(f"answers/{c}.jsonl")}
-    asked |= {record["picture"] for record in run.read_lines("examples.jsonl")}
+    records = [record for c in run.answered() for record in run.read_lines(f"answers/{c}.jsonl")]
     for file in (run.folder / "attacks").rglob("*.jsonl"):
-        asked |= {json.loads(line)["probe"]["picture"] for line in _lines(file)}
+        records += [json.loads(line) for line in _lines(file)]
+    asked = {record["probe"]["picture"] for record in records}
+    asked |= {record["picture"] for record in run.read_lines("examples.jsonl")}
     known = [config["model"]["sha256"], *([config["oracle"]["sha256"]] if config["oracle"] else [])]
-    names = (config["concept"]["name"], *config["concept"]["aliases"])
+    names = dict.fromkeys((config["concept"]["name"], *config["concept"]["aliases"]))
+    # What is accepted beside the name is a name as well: its spelling in other scripts.
+    for accepted in (record["probe"]["accept"] for record in records):
+        if config["concept"]["name"] in accepted:
+            names |= dict.fromkeys(accepted)
     return Redactor(key or key_of(run.folder), names, {*config["pictures"], *asked} - {""}, known)
 
 
