@@ -107,10 +107,16 @@ def paired(cells: Cells, metric: str, names: Mapping[str, str]) -> dict[tuple[st
     return {(a, b): (verdict(PAPER[metric][a] - PAPER[metric][b], e), e) for (a, b), e in found.items() if e.n}
 
 
+def best_first(metric: str) -> list[str]:
+    """Return the methods that the paper has a metric of, in its order."""
+    said = PAPER[metric]
+    return sorted(said, key=said.get, reverse=_plugin(metric).BETTER == "higher")
+
+
 def ranked(metric: str, verdicts: Mapping[tuple[str, str], str]) -> str:
     """Say of a metric how much of the paper's order is confirmed, and whether its best method is the best here."""
     said, times = PAPER[metric], Counter(verdicts.values())
-    best, *others = sorted(said, key=said.get, reverse=_plugin(metric).BETTER == "higher")
+    best, *others = best_first(metric)
     counts = f"{times['confirmed']} of {len(verdicts) - times['tie']} confirmed"
     counts += "".join(f", {times[word]} {word}" for word in ("contradicted", "undecided", "tie") if times[word])
     if len(set(said.values())) == 1:
@@ -127,7 +133,7 @@ def ranked(metric: str, verdicts: Mapping[tuple[str, str], str]) -> str:
 def ahead(metric: str, found: Mapping[tuple[str, str], tuple[str, Estimate]]) -> str:
     """Say how far the paper's best method is ahead here of the one nearest to it; an order alone hides that."""
     said, up = PAPER[metric], _plugin(metric).BETTER == "higher"
-    best = sorted(said, key=said.get, reverse=up)[0]
+    best = best_first(metric)[0]
     margins = {
         b if a == best else a: e.value * (1 if (a == best) == up else -1)
         for (a, b), (_, e) in found.items() if best in (a, b)
