@@ -430,6 +430,31 @@ def test_nothing_to_train_on_is_an_error(tiny):
         fit(tiny, [], cross_entropy, QUICK)
 
 
+# --- What is asked beforehand ----------------------------------------------------------------------------------------
+
+
+def test_the_teacher_is_asked_about_what_steps_draw_and_no_more(tiny, examples, monkeypatch):
+    """The edit is that of asking about all examples, which is done where a method wants to know them (`ready`)."""
+    prepared, prepare = [], type(tiny).prepare
+    monkeypatch.setattr(type(tiny), "prepare", lambda *given: prepared.append(prepare(*given)) or prepared[-1])
+    of_examples = []
+
+    def loss(tokens):
+        of_examples.append(tokens.example.unique().tolist())
+        kl = (tokens.logits - tokens.teacher).square().mean()
+        return LossParts(cross_entropy(tokens).loss + kl, {})
+
+    schedule = dataclasses.replace(QUICK, steps=2, aim=1)
+    few = fit(tiny, examples, loss, schedule)
+    drawn = [sorted(batch) for batch in itertools.islice(train._batches(examples, schedule), 2)]
+    assert of_examples == [drawn[0], *drawn], "an index says which of all examples it is, in the batch that aims as well"
+    assert sorted(turn.question for turn in prepared[-1].turns) == sorted(examples[i].question for i in sum(drawn, []))
+    every = fit(tiny, examples, loss, schedule, ready=lambda parts_of: None)
+    assert len(prepared[-1].turns) == len(examples) > 6
+    for name, value in few.tensors.items():
+        assert_close(value, every.tensors[name], rtol=0, atol=1e-4)
+
+
 # --- The last layers -------------------------------------------------------------------------------------------------
 
 

@@ -196,32 +196,38 @@ def fit(
         raise ValueError("there is nothing to train on: every target is left out or gave no example")
     if log:
         log.examples(examples)
-    batches = _batches(examples, schedule, beside)
+    batches = list(islice(_batches(examples, schedule, beside), max(schedule.steps, schedule.aim)))
+    # What no step will draw is neither prepared nor asked of the teacher.
+    used = range(len(examples)) if ready else sorted({i for batch in batches for i in batch})
+    place = {i: n for n, i in enumerate(used)}
+    mine = [examples[i] for i in used]
     goes_on = begin is None and start is not None and start.adapts == frozenset(vlm.lora_targets(schedule.layers))
     edit = start if goes_on else begin or begun(vlm, schedule, start)
     assert edit is not None
     if begin is not None and start is not None:
         edit = replace(begin, under=begin.under.onto(start.flat()) if begin.under else start.flat())
     with vlm.using(edit), torch.random.fork_rng():
-        prepared, masks = prepare(vlm, examples)
+        prepared, masks = prepare(vlm, mine)
         if schedule.layers:
             prepared = vlm.climbed(prepared, _lowest(vlm, watch))
-        asked = _asked(vlm, prepared, start, watch) if begin is None else _by_itself(vlm, examples, start, watch)
-        guided = _guided(vlm, examples, guides, asked, start)
+        asked = _asked(vlm, prepared, start, watch) if begin is None else _by_itself(vlm, mine, start, watch)
+        guided = _guided(vlm, mine, {place[i]: other for i, other in guides.items() if i in place}, asked, start)
         torch.manual_seed(schedule.seed)
         vlm.drop_out()
 
         def parts_of(chosen: Sequence[int]) -> LossParts:
-            now = vlm.run(prepared, chosen, watch=(watch,) if watch else ())
-            return loss(_tokens(now, chosen, asked, guided, masks, watch))
+            places = [place[i] for i in chosen]
+            now = vlm.run(prepared, places, watch=(watch,) if watch else ())
+            return loss(_tokens(now, places, used, asked, guided, masks, watch))
 
         if begin is not None:
             vlm.aim(())
         elif not goes_on and schedule.aim:
-            vlm.aim(parts_of(chosen).loss for chosen in islice(_batches(examples, schedule, beside), schedule.aim))
+            vlm.aim(parts_of(chosen).loss for chosen in batches[: schedule.aim])
         if ready:
             ready(parts_of)
-        descend(vlm, lambda: parts_of(next(batches)), schedule, log)
+        steps = iter(batches)
+        descend(vlm, lambda: parts_of(next(steps)), schedule, log)
         trained = replace(vlm.current_edit(), deltas=edit.deltas, under=edit.under)
     # What one goes on from is part of the result; only what is frozen stays beneath it.
     return trained if begin is None and (goes_on or start is None or start.under) else trained.flat()
@@ -299,13 +305,15 @@ def _batches(
 
 def _tokens(
     current: AnswerLogits,
-    chosen: Sequence[int],
+    places: Sequence[int],
+    used: Sequence[int],
     asked: Sequence[AnswerLogits],
     guided: Sequence[Tensor],
     masks: Sequence[Tensor],
     watch: str | None,
 ) -> Tokens:
-    order = [chosen[place] for place in current.rows.unique_consecutive().tolist()]
+    """What a loss is given of a step's run; `used` says which example stands at each of the places."""
+    order = [places[row] for row in current.rows.unique_consecutive().tolist()]
     device = current.logits.device
     return Tokens(
         logits=current.logits,
@@ -313,7 +321,7 @@ def _tokens(
         teacher=torch.cat([asked[i].logits for i in order]).to(device),
         contradicts=torch.cat([masks[i] for i in order]).to(device),
         ends=torch.cat([ends(masks[i]) for i in order]).to(device),
-        example=torch.tensor(chosen, device=device)[current.rows],
+        example=torch.tensor([used[at] for at in places], device=device)[current.rows],
         turn=current.rows,
         guide=torch.cat([guided[i] for i in order]).to(device) if guided else None,
         states=current.inputs[watch] if watch else None,
