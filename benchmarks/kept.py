@@ -4,6 +4,7 @@
     python benchmarks/kept.py unpack NAME FOLDER       and back: `unsee bench PLAN --out FOLDER` goes on from there,
                                                        as long as what it asks has not changed ("protocol" in the file)
     python benchmarks/kept.py table NAME [--table strict paper] [--figures FOLDER]
+    python benchmarks/kept.py table NAME --table anchored --by oracle      other oracles as rows that this one places
     python benchmarks/kept.py rows NAME VARIANT        one variant, a row for each question; and by character
 
 Of the selection characters, on which settings are chosen, both print what the choice rests on and nothing else.
@@ -64,6 +65,14 @@ def table(cells: list[dict[str, Any]], which: str) -> str:
     return bench.written(heads, rows, "md", [*notes, "", *told])
 
 
+def placed_by(cells: list[dict[str, Any]], oracle: str) -> list[dict[str, Any]]:
+    """Return cells in which all oracles but one are models like any, as they were if only that one were there."""
+    return [
+        {**cell, "variant": f"like {v}"} if bench.is_oracle(v := cell["variant"]) and v != oracle else cell
+        for cell in cells
+    ]
+
+
 def names() -> list[str]:
     """Return what cells are kept as."""
     return sorted(file.name.partition(".")[0] for file in CELLS.glob("*.jsonl.xz"))
@@ -72,8 +81,8 @@ def names() -> list[str]:
 def choice(cells: list[dict[str, Any]]) -> str:
     """Return the two numbers that settings are chosen by, of every one that was tried, and which are chosen."""
     chosen = {variant for variant, _, _ in bench.tuned(cells).values()}
-    means = bench.summary(cells)
-    leaks, named = means[f"leak: {bench.OPEN}"], means["kept: others"]
+    means = bench.summary(cells, bench.CHOSEN_BY)
+    leaks, named = (means[metric] for metric in bench.CHOSEN_BY)
     rows = [
         [v, f"{100 * leaks[v].value:.1f}", f"{100 * e.value / named['before'].value:.1f}", "chosen" * (v in chosen)]
         for v, e in named.items() if not bench.is_anchor(v)
@@ -123,6 +132,7 @@ def main() -> None:
     parser.add_argument("what", choices=("pack", "unpack", "table", "rows"))
     parser.add_argument("names", nargs="+", help="folders and a name; see above")
     parser.add_argument("--table", nargs="+", choices=tuple(bench.TABLES), default=["strict"])
+    parser.add_argument("--by", metavar="ORACLE", help="the one oracle that places all others")
     parser.add_argument("--figures", type=Path, help="folder for figures")
     given = parser.parse_args()
     if given.what == "pack":
@@ -138,7 +148,10 @@ def main() -> None:
         if len(given.names) != 2 or given.names[1] not in variants:
             parser.error(f"name one of the variants of {given.names[0]}: {'; '.join(variants)}")
         print(rows_of(cells, given.names[1]))
+    elif given.by and given.by not in {cell["variant"] for cell in cells if bench.is_oracle(cell["variant"])}:
+        parser.error(f"{given.names[0]} holds no oracle {given.by!r}")
     else:
+        cells = placed_by(cells, given.by) if given.by else cells
         print("\n".join(table(cells, each) for each in given.table))
         if given.figures:
             draw(cells, given.figures)

@@ -447,8 +447,12 @@ def test_the_teacher_is_asked_about_what_steps_draw_and_no_more(tiny, examples, 
     schedule = dataclasses.replace(QUICK, steps=2, aim=1)
     few = fit(tiny, examples, loss, schedule)
     drawn = [sorted(batch) for batch in itertools.islice(train._batches(examples, schedule), 2)]
-    assert of_examples == [drawn[0], *drawn], "an index says which of all examples it is, in the batch that aims as well"
-    assert sorted(turn.question for turn in prepared[-1].turns) == sorted(examples[i].question for i in sum(drawn, []))
+    assert of_examples == [drawn[0], *drawn], (
+        "an index says which of all examples it is, in the batch that aims as well"
+    )
+    assert sorted(turn.question for turn in prepared[-1].turns) == sorted(
+        examples[i].question for batch in drawn for i in batch
+    )
     every = fit(tiny, examples, loss, schedule, ready=lambda parts_of: None)
     assert len(prepared[-1].turns) == len(examples) > 6
     for name, value in few.tensors.items():

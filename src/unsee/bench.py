@@ -433,12 +433,14 @@ def chosen_on(cells: Iterable[Mapping[str, Any]]) -> set[str]:
     return {cell["concept"] for cell in cells} & {world.cast()[i].name for i in world.SELECTION}
 
 
-def summary(cells: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Estimate]]:
-    """Return metric -> variant -> estimate; the interval resamples characters, then pictures."""
+def summary(
+    cells: Sequence[Mapping[str, Any]], metrics: Collection[str] | None = None
+) -> dict[str, dict[str, Estimate]]:
+    """Return metric -> variant -> estimate, of some metrics or of all; intervals resample characters, then pictures."""
     found: dict[str, dict[str, Estimate]] = {}
     for variant in dict.fromkeys(c["variant"] for c in cells):
         mine = [c for c in cells if c["variant"] == variant]
-        for metric in dict.fromkeys(m for c in mine for m in c["marks"]):
+        for metric in dict.fromkeys(m for c in mine for m in c["marks"] if metrics is None or m in metrics):
             rows = [(v, c["concept"], k) for c in mine for v, k in c["marks"].get(metric, ())]
             values, concepts, clusters = zip(*rows, strict=True)
             found.setdefault(metric, {})[variant] = two_level_bootstrap(values, concepts, clusters)
@@ -818,6 +820,10 @@ def written(heads: Sequence[str], rows: Sequence[Sequence[str]], form: str, note
     raise ValueError(f"there is no table of the form {form!r}; give md, csv, tex or html")
 
 
+CHOSEN_BY = (f"leak: {OPEN}", "kept: others")
+"""The metrics that settings are chosen by."""
+
+
 def tuned(cells: Sequence[Mapping[str, Any]], least: float = 0.9) -> dict[str, tuple[str, float, float]]:
     """Return for each method the variant that leaks least, of those that keep enough of the others.
 
@@ -832,8 +838,8 @@ def tuned(cells: Sequence[Mapping[str, Any]], least: float = 0.9) -> dict[str, t
     Returns:
         Method -> variant, its leak, and its share of others named, of before.
     """
-    means = summary(cells)
-    leaks, named = means[f"leak: {OPEN}"], means["kept: others"]
+    means = summary(cells, CHOSEN_BY)
+    leaks, named = (means[metric] for metric in CHOSEN_BY)
     found: dict[str, tuple[str, float, float]] = {}
     for method in dict.fromkeys(v.partition(",")[0] for v in named if not is_anchor(v)):
         tried = [(v, leaks[v].value, named[v].value / named["before"].value)
