@@ -4,6 +4,7 @@ import functools
 import itertools
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -242,6 +243,27 @@ def test_cells_of_other_settings_probes_or_oracles_are_not_mixed_in(stub, tmp_pa
         c["seed"]: c["config"] and c["config"]["steps"]
         for c in stub.run(tmp_path, settings={"without": ("align",)}, seeds=[0])
     } == {-1: None, 0: 30}
+
+
+def test_cells_from_before_a_setting_was_there_go_on_where_it_is_off(stub, tmp_path):
+    """As the kept cells do; on, it is another setting, and cells with and without it do not join."""
+    stub.run(tmp_path, seeds=[0])
+    count, file = len(stub.calls), tmp_path / "cells.jsonl"
+    whole = file.read_text()
+    file.write_text(whole.replace('"layers": 0, ', ""))
+    assert file.read_text() != whole
+    stub.run(tmp_path, seeds=[0])
+    assert len(stub.calls) == count
+    with pytest.raises(FileExistsError, match="Ann Abel, seed 0 with layers = None, not 1; name another folder"):
+        stub.run(tmp_path, settings={"layers": 1}, seeds=[0])
+    off, on = (
+        [{**cell, "config": cell["config"] and {**cell["config"], "layers": layers}} for cell in bench.read(tmp_path)]
+        for layers in (0, 1)
+    )
+    shutil.copytree(tmp_path, tmp_path / "more")
+    assert len(bench.joined(off, tmp_path, [tmp_path / "more"])) == 6
+    with pytest.raises(ValueError, match="siu was made with different settings in these folders"):
+        bench.joined(on[:2], tmp_path, [tmp_path / "more"])
 
 
 def test_every_cell_is_a_run_with_what_was_asked_before(stub, tmp_path, tiny):

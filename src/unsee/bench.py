@@ -244,7 +244,7 @@ def _together(
             }
             (fresh / "notes.json").write_text(json.dumps(told), encoding="utf-8")
     notes = json.loads((there / "notes.json").read_text(encoding="utf-8"))
-    if notes["config"] != cell["config"]:
+    if _on(notes["config"]) != _on(cell["config"]):
         raise FileExistsError(f"{there} holds an edit with other settings; name another folder")
     return Edit.load(there / "edit"), notes
 
@@ -275,14 +275,18 @@ def _todo(
             if key not in done:
                 cell |= {"seconds": 0.0, "replacement": None, "config": settled}
                 todo.append((request, cell, config))
-            elif done[key] != settled:
-                now, then = settled or {}, done[key] or {}
+            elif (then := _on(done[key])) != (now := _on(settled)):
                 name = next(k for k in {**now, **then} if now.get(k) != then.get(k))
                 raise FileExistsError(
-                    f"{file} holds {variant}, {key[1]}, seed {seed} with {name} = {then.get(name)!r}, not "
-                    f"{now.get(name)!r}; name another folder"
+                    f"{file} holds {variant}, {key[1]}, seed {seed} with {name} = {(done[key] or {}).get(name)!r}, not "
+                    f"{(settled or {}).get(name)!r}; name another folder"
                 )
     return todo
+
+
+def _on(config: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the settings that are not off: one that came later is off in cells that do not have it."""
+    return {name: value for name, value in (config or {}).items() if value}
 
 
 def _named(text: str) -> str:
@@ -389,7 +393,7 @@ def joined(cells: Sequence[dict[str, Any]], folder: Path, others: Sequence[Path]
             found.setdefault((cell["variant"], cell["concept"], cell["seed"]), {**cell, "folder": str(other)})
     settings: dict[str, Any] = {}
     for cell in found.values():
-        config = {key: value for key, value in (cell["config"] or {}).items() if key != "seed"}
+        config = {key: value for key, value in _on(cell["config"]).items() if key != "seed"}
         if config != settings.setdefault(cell["variant"], config):
             raise ValueError(
                 f"{cell['variant']} was made with different settings in these folders; rename one of the two"
