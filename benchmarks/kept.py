@@ -4,7 +4,7 @@
     python benchmarks/kept.py unpack NAME FOLDER       and back: `unsee bench PLAN --out FOLDER` goes on from there,
                                                        as long as what it asks has not changed ("protocol" in the file)
     python benchmarks/kept.py table NAME [--table strict paper] [--figures FOLDER]
-    python benchmarks/kept.py table NAME --table anchored --by oracle      other oracles as rows that this one places
+    python benchmarks/kept.py table NAME --table anchored --alone    the first oracle places all others
     python benchmarks/kept.py rows NAME VARIANT        one variant, a row for each question; and by character
 
 Of the selection characters, on which settings are chosen, both print what the choice rests on and nothing else.
@@ -65,10 +65,10 @@ def table(cells: list[dict[str, Any]], which: str) -> str:
     return bench.written(heads, rows, "md", [*notes, "", *told])
 
 
-def placed_by(cells: list[dict[str, Any]], oracle: str) -> list[dict[str, Any]]:
-    """Return cells in which all oracles but one are models like any, as they were if only that one were there."""
+def by_one(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return cells in which all oracles but the first are models like any, as they were if it were the only one."""
     return [
-        {**cell, "variant": f"like {v}"} if bench.is_oracle(v := cell["variant"]) and v != oracle else cell
+        {**cell, "variant": f"like {v}"} if bench.is_oracle(v := cell["variant"]) and v != "oracle" else cell
         for cell in cells
     ]
 
@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("what", choices=("pack", "unpack", "table", "rows"))
     parser.add_argument("names", nargs="+", help="folders and a name; see above")
     parser.add_argument("--table", nargs="+", choices=tuple(bench.TABLES), default=["strict"])
-    parser.add_argument("--by", metavar="ORACLE", help="the one oracle that places all others")
+    parser.add_argument("--alone", action="store_true", help="of a table: the first oracle places all others")
     parser.add_argument("--figures", type=Path, help="folder for figures")
     given = parser.parse_args()
     if given.what == "pack":
@@ -148,10 +148,8 @@ def main() -> None:
         if len(given.names) != 2 or given.names[1] not in variants:
             parser.error(f"name one of the variants of {given.names[0]}: {'; '.join(variants)}")
         print(rows_of(cells, given.names[1]))
-    elif given.by and given.by not in {cell["variant"] for cell in cells if bench.is_oracle(cell["variant"])}:
-        parser.error(f"{given.names[0]} holds no oracle {given.by!r}")
     else:
-        cells = placed_by(cells, given.by) if given.by else cells
+        cells = by_one(cells) if given.alone else cells
         print("\n".join(table(cells, each) for each in given.table))
         if given.figures:
             draw(cells, given.figures)

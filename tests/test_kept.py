@@ -147,16 +147,16 @@ def test_a_table_of_the_docs_is_what_its_cells_say(kept, heading, name, which, l
 
 
 @pytest.mark.parametrize(
-    ("by", "places", "outside"), [("", 86, ["c_dis"]), ("oracle", 77, ["c_dis", "oracle_distance"])]
+    ("alone", "places", "outside"), [(False, 86, ["c_dis"]), (True, 77, ["c_dis", "oracle_distance"])]
 )
-def test_another_oracle_has_1_within_its_interval(kept, by, places, outside, pytestconfig):
+def test_another_oracle_has_1_within_its_interval(kept, alone, places, outside, pytestconfig):
     """As the page counts it: by seven others nearly everywhere; by one alone nowhere in the distances."""
     cells = kept.read("oracles")
-    found = bench.anchored(kept.placed_by(cells, by) if by else cells)
+    found = bench.anchored(kept.by_one(cells) if alone else cells)
     placed = [
         (metric.partition(":")[0], variant, e.value == 1 or e.low <= 1 <= e.high)
         for metric, of in found.items() for variant, e in of.items()
-        if variant != by and bench.is_oracle(variant.removeprefix("like "))
+        if not (alone and variant == "oracle") and bench.is_oracle(variant.removeprefix("like "))
     ]  # fmt: skip
     assert len(placed) == places
     assert sorted({metric for metric, _, within in placed if not within}) == outside
@@ -168,7 +168,6 @@ def test_another_oracle_has_1_within_its_interval(kept, by, places, outside, pyt
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["table", "oracles", "--by", "oracle-9"], "oracles holds no oracle 'oracle-9'"),
         (["table", "nosuch"], "no cells are kept as 'nosuch'; there are field, kept_pictures, "),
         (["rows", "kept_pictures", "nosuch"], "name one of the variants of kept_pictures: siu; siu, decoupled; "),
         (["rows", "kept_pictures"], "name one of the variants of kept_pictures: "),

@@ -487,11 +487,19 @@ def test_the_last_layers_are_trained_alone_to_the_same_edit_as_without_the_short
     assert all(name.startswith(tiny.layers[-1]) for name in trained.adapts)
 
 
-def test_more_layers_than_there_are_is_an_error(tiny, examples):
-    count = len(tiny.layers)
+def test_layers_that_do_not_fit_are_refused(tiny, examples, learned):
+    """More than there are; fewer than reach what is watched; and any where a method brings what it trains."""
+    count, last = len(tiny.layers), dataclasses.replace(QUICK, layers=1)
     with pytest.raises(ValueError, match=f"layers is {count + 1}, and the language model of .* has {count}"):
         fit(tiny, examples, cross_entropy, dataclasses.replace(QUICK, layers=count + 1))
     assert tiny.lora_targets(layers=count) == tiny.lora_targets()
+    for watch, least in ((tiny.layers[-1], 2), (tiny.neurons()[-2], 2)):
+        told = rf"layers is 1, .* goes into {watch}, which the last 1 do not change; give {least} or more, or 0 for all"
+        with pytest.raises(ValueError, match=told):
+            fit(tiny, examples, cross_entropy, last, watch=watch)
+    fit(tiny, examples, cross_entropy, dataclasses.replace(last, steps=1), watch=tiny.neurons()[-1])
+    with pytest.raises(ValueError, match="layers is 1, and this method finds itself what to train; leave layers out"):
+        fit(tiny, examples, cross_entropy, last, begin=learned[0])
 
 
 # --- Aiming ----------------------------------------------------------------------------------------------------------

@@ -148,8 +148,8 @@ def forget(
     The settings of siu for --set: alpha and beta weigh cross-entropy and KL; mask_tokens, mask_ends (true or false),
     token_mask, mask_vocabulary and renormalise shape the KL; replace_with, preserve, views and without choose the
     examples (without=align,decouple leaves out two targets); steps, learning_rate, rank, dropout, aim, batch and seed
-    say how to train; layers=2 adapts the last two layers alone, which saves the work on the others; prompt_decouple
-    keeps who others are, and takes pictures of them (--keep FOLDER). The other methods take preserve, views and all
+    say how to train; layers=2 adapts the last two layers alone, in less time and memory; prompt_decouple keeps
+    who others are, and takes pictures of them (--keep FOLDER). The other methods take preserve, views and all
     from steps on; most of them also weight, that of what is retained, and what docs/methods.md says of each.
 
     Of those, po learns to say "I do not know" and dpo to prefer that; ga makes the true answers unlikely, ga_kl and

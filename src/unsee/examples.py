@@ -318,19 +318,26 @@ def _align(request: Request, wording: Wording, plan: Plan, rng: random.Random) -
     """
     told = request.replacement or ""
     shown = list(zip(request.images, request.pictures, strict=True))
-    described = [(image, question, picture) for image, picture in shown for question in wording.describing]
     views = _of_views(request, wording, rng) if plan.views else []
-    answers = yield [(image, question) for image, question, _ in (*described, *views)]
+    described = [(image, question) for image, _ in shown for question in wording.describing]
+    said = iter((yield [*described, *((seen, question) for seen, question, _ in views)]))
     made = []
+
+    def tell(image: object, question: str, picture: str) -> None:
+        answer = next(said)
+        if swapped := _swapped(answer if wording.interview is None else whole(answer), request):
+            made.append(Example(question, swapped[0], "align", image, picture, swapped[1]))
+
     for image, picture in shown:
         for question, template in wording.naming:
             before, after = template.split("{N}", 1)
             filled = _fitting(told, before)
             span = (len(before), len(before) + len(filled))
             made.append(Example(question, before + filled + after, "align", image, picture, (span,)))
-    for (image, question, picture), answer in zip((*described, *views), answers, strict=True):
-        if swapped := _swapped(answer if wording.interview is None else whole(answer), request):
-            made.append(Example(question, swapped[0], "align", image, picture, swapped[1]))
+        for question in wording.describing:
+            tell(image, question, picture)
+    for seen, question, picture in views:
+        tell(seen, question, picture)
     return made
 
 

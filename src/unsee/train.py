@@ -189,11 +189,14 @@ def fit(
         log: Takes down examples and losses.
 
     Raises:
-        ValueError: There are no examples, or one is not answered in as many tokens when asked in another way.
+        ValueError: There are no examples, or one is not answered in as many tokens when asked in another way; or layers
+            are chosen that the model does not have, that end above what is watched, or where they are not to be chosen.
         FloatingPointError: The loss is no longer a number; the message says what to try.
     """
     if not examples:
         raise ValueError("there is nothing to train on: every target is left out or gave no example")
+    if schedule.layers:
+        _check_layers(vlm, schedule, watch, begin)
     if log:
         log.examples(examples)
     batches = list(islice(_batches(examples, schedule, beside), max(schedule.steps, schedule.aim)))
@@ -209,7 +212,7 @@ def fit(
     with vlm.using(edit), torch.random.fork_rng():
         prepared, masks = prepare(vlm, mine)
         if schedule.layers:
-            prepared = vlm.climbed(prepared, _lowest(vlm, watch))
+            prepared = vlm.climbed(prepared, len(vlm.layers) - schedule.layers)
         asked = _asked(vlm, prepared, start, watch) if begin is None else _by_itself(vlm, mine, start, watch)
         guided = _guided(vlm, mine, {place[i]: other for i, other in guides.items() if i in place}, asked, start)
         torch.manual_seed(schedule.seed)
@@ -245,10 +248,20 @@ def begun(vlm: VLM, schedule: Schedule, start: Edit | None, targets: Sequence[st
     return fresh if start is None else replace(fresh, under=start.flat())
 
 
-def _lowest(vlm: VLM, watch: str | None) -> int:
-    """The lowest layer of the language model that is trained or watched; 0 where something outside of them is."""
-    touched = [*vlm.edit_parameters(), *([watch] if watch else ())]
-    return min(next((n for n, layer in enumerate(vlm.layers) if name.startswith(f"{layer}.")), 0) for name in touched)
+def _check_layers(vlm: VLM, schedule: Schedule, watch: str | None, begin: Edit | None) -> None:
+    if begin is not None:
+        raise ValueError(f"layers is {schedule.layers}, and this method finds itself what to train; leave layers out")
+    vlm.lora_targets(schedule.layers)
+    # What goes into the first layer that is trained is as it was.
+    first = len(vlm.layers) - schedule.layers
+    inside = (n for n, layer in enumerate(vlm.layers) if watch and f"{watch}.".startswith(f"{layer}."))
+    at = next(inside, len(vlm.layers))
+    if at < first or watch == vlm.layers[first]:
+        least = len(vlm.layers) - at + (watch == vlm.layers[at])
+        raise ValueError(
+            f"layers is {schedule.layers}, and this method is about what goes into {watch}, which the last "
+            f"{schedule.layers} do not change; give {least} or more, or 0 for all"
+        )
 
 
 def descend(vlm: VLM, step_loss: Callable[[], LossParts], schedule: Schedule, log: Log | None) -> None:

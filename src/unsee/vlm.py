@@ -592,7 +592,12 @@ class VLM:
         rows = torch.cat([torch.full_like(t, row) for row, t in zip(packed.rows, told, strict=True)])
         which = torch.cat([torch.full_like(t, number) for number, t in zip(numbers, told, strict=True)])
         ids = torch.cat([prepared.ids[i][t] for i, t in zip(some, told, strict=True)])
-        with self._sparing(packed.ids.numel()), self._from(prepared, some, packed), self._watching(watch) as seen:
+        below = prepared.climbed.layer if prepared.climbed else 0
+        with (
+            self._sparing(packed.ids.numel(), below),
+            self._from(prepared, some, packed),
+            self._watching(watch) as seen,
+        ):
             logits = self._logits_at(rows, before, **inputs, use_cache=False)
         found = {name: self._gone_in(name, seen, rows, before) for name in watch}
         return AnswerLogits(logits, ids.to(self.device), which.to(self.device), found)
@@ -649,11 +654,17 @@ class VLM:
 
         door = self.model.get_submodule(self.layers[layer])
         handle = door.register_forward_pre_hook(put, with_kwargs=True)
+        # Computed again in the backward pass it would begin with what it was given, by when the hook is gone.
+        spared = getattr(door, "gradient_checkpointing", False)
         try:
+            if spared:
+                door.gradient_checkpointing = False
             with self._skipping(slice(layer)):
                 yield
         finally:
             handle.remove()
+            if spared:
+                door.gradient_checkpointing = True
 
     @contextlib.contextmanager
     def _skipping(self, which: slice) -> Iterator[None]:
@@ -755,10 +766,16 @@ class VLM:
         mask = torch.zeros(sees.shape, dtype=self.dtype).masked_fill_(~sees, torch.finfo(self.dtype).min)
         return mask[:, None].to(self.device)
 
-    def _sparing(self, tokens: int) -> contextlib.AbstractContextManager[None]:
-        """Has layers computed twice where keeping them for the backward pass would take over half of the memory."""
+    def _sparing(self, tokens: int, below: int = 0) -> contextlib.AbstractContextManager[None]:
+        """Has layers computed twice where keeping them for the backward pass would take over half of the memory.
+
+        Args:
+            tokens: In all rows.
+            below: How many layers are not run.
+        """
         decoder = self.model.get_decoder()
         needed = memory.of_training(self.model.config.get_text_config(), tokens, self.dtype.itemsize)
+        needed -= needed * below // len(self.layers) if below else 0
         if not torch.is_grad_enabled() or needed <= memory.free(self.device) // 2:
             return contextlib.nullcontext()
         trained = any(parameter.requires_grad for parameter in decoder.parameters())

@@ -528,3 +528,7 @@ def test_vkd_holds_on_to_pictures_of_others_and_shows_them_instead(pocket, wish)
         ValueError, match=r"prompt_decouple is 0\.5: a term on answers, and vkd trains on none; leave it out"
     ):
         vkd.Config(prompt_decouple=0.5)
+    with pytest.raises(
+        ValueError, match=r"layers is 2: of the language model, and vkd trains none of it; leave it out"
+    ):
+        vkd.Config(layers=2)

@@ -216,8 +216,14 @@ def test_gradients_are_those_of_turns_run_alone(vlm, turns):
             assert_close(got, want, rtol=0, atol=1e-6 * scale)  # an edit is kept in float32
 
 
-def test_an_edit_of_the_last_layer_costs_that_layer_and_trains_as_ever(vlm, turns):
-    """Logits and gradients are the same from where turns have climbed to, and what is below is not run again."""
+@pytest.mark.parametrize("spare", [False, True])
+def test_an_edit_of_the_last_layer_costs_that_layer_and_trains_as_ever(vlm, turns, spare, monkeypatch):
+    """Logits and gradients are the same from where turns have climbed to, and what is below is not run again.
+
+    Nor does it matter whether layers are computed again in the backward pass to save memory.
+    """
+    if spare:
+        monkeypatch.setattr("unsee.memory.free", lambda device: 0)
     some, last = turns[:5], len(vlm.layers) - 1
     entered = []
     handles = [

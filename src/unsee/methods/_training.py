@@ -101,8 +101,8 @@ class Training(Asking):
         rank: Of the LoRA update; its alpha is twice that.
         dropout: Of the inputs of LoRA's A.
         aim: Batches whose first gradient LoRA's A is turned to and then kept (not the paper's); 0 trains A as well.
-        layers: How many of the last layers of the language model are adapted, which saves the work on those below (not
-            the paper's); 0 for all.
+        layers: How many of the last layers of the language model are adapted (not the paper's), which saves most of the
+            work on those below where turns share a picture (`VLM.packs`); 0 for all.
         batch: Examples per step from all targets alike; 0 takes a fixed number of each target.
         prompt_decouple: Weight of SafeEraser's term (arXiv 2502.12520): that who is in pictures of others stays
             answered. They are the pictures of the examples to keep (`--keep`). Its paper's weights are 0.5 and 1; 0
@@ -114,7 +114,7 @@ class Training(Asking):
     rank: int | None = None
     dropout: float = 0.0
     aim: int | None = None
-    layers: int | None = None
+    layers: int = 0
     batch: int | None = None
     prompt_decouple: float = at_least_0(0.0)
 
@@ -125,9 +125,9 @@ class Training(Asking):
             ValueError: One is not allowed.
         """
         Asking.__post_init__(self)
-        given = {name: getattr(self, name) for name in ("steps", "learning_rate", "rank", "aim", "layers", "batch")}
+        given = {name: getattr(self, name) for name in ("steps", "learning_rate", "rank", "aim", "batch")}
         Schedule(**{"steps": 1, "learning_rate": 1.0} | {n: v for n, v in given.items() if v is not None},
-                 dropout=self.dropout, seed=self.seed)  # fmt: skip
+                 dropout=self.dropout, layers=self.layers, seed=self.seed)  # fmt: skip
 
     def schedule(self, vlm: VLM) -> Schedule:
         """Return how to train, with the family's settings where none are given."""
@@ -141,7 +141,7 @@ class Training(Asking):
             lora_alpha=2 * rank,
             dropout=self.dropout,
             aim=family.aim if self.aim is None else self.aim,
-            layers=family.layers if self.layers is None else self.layers,
+            layers=self.layers,
             seed=self.seed,
         )
 

@@ -51,6 +51,8 @@ class Config(Weighted):
             ValueError: One is not allowed.
         """
         Weighted.__post_init__(self)
+        if self.layers:
+            raise ValueError(f"layers is {self.layers}: of the language model, and vkd trains none of it; leave it out")
         if self.prompt_decouple:
             raise ValueError(
                 f"prompt_decouple is {self.prompt_decouple!r}: a term on answers, and vkd trains on none; leave it out"

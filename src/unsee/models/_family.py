@@ -25,7 +25,6 @@ class Family:
         steps: Of unlearning one concept; the paper's 6 where nothing better is known.
         rank: Of LoRA edits.
         aim: Batches whose first gradient LoRA's A is turned to and then kept; 0, plain LoRA, where it was not tried.
-        layers: How many of the last layers of the language model LoRA edits adapt; 0 for all.
         views: Whether training also shows other views of the given pictures (`unsee.examples.Plan`).
         batch: Examples per step, drawn from all targets alike (the paper's 4); 0 takes a fixed number of each target.
         wording: The questions and names it understands.
@@ -54,7 +53,6 @@ class Family:
     steps: int = 6
     rank: int = 128
     aim: int = 0
-    layers: int = 0
     views: bool = False
     batch: int = 4
     wording: Wording = GENERAL

@@ -109,8 +109,7 @@ def _without_names(told: Mapping[str, Any], folders: Sequence[Path]) -> dict[str
         if _is_bench(folder):
             names |= dict.fromkeys(cell["concept"] for cell in bench.read(folder))
         else:
-            concept = runs.read(folder).read_json("config.json")["config"]["concept"]
-            names |= dict.fromkeys([concept["name"], *concept["aliases"]])
+            names |= dict.fromkeys(redact.names_in(runs.read(folder)))
     redactor = redact.Redactor(redact.key_of(folders[0]), names)
     return {**redactor.value(told), "redacted": True}
 

@@ -207,6 +207,23 @@ def key_of(folder: Path) -> bytes:
     return bytes.fromhex(json.loads(file.read_bytes())["key"])
 
 
+def names_in(run: Run) -> list[str]:
+    """Return all that the concept of a run is called in it: what is accepted beside its name is a name as well."""
+    concept = run.read_json("config.json")["config"]["concept"]
+    names = dict.fromkeys((concept["name"], *concept["aliases"]))
+    for probe in _probes(run):
+        if concept["name"] in probe["accept"]:  # with its spelling in other scripts, perhaps
+            names |= dict.fromkeys(probe["accept"])
+    return list(names)
+
+
+def _probes(run: Run) -> Iterator[dict[str, Any]]:
+    for condition in run.answered():
+        yield from (record["probe"] for record in run.read_lines(f"answers/{condition}.jsonl"))
+    for file in (run.folder / "attacks").rglob("*.jsonl"):
+        yield from (json.loads(line)["probe"] for line in _lines(file))
+
+
 def of_run(run: Run, key: bytes | None = None) -> Redactor:
     """Return what redacts a run.
 
@@ -215,18 +232,9 @@ def of_run(run: Run, key: bytes | None = None) -> Redactor:
         key: The secret, if not the run's own.
     """
     config = run.read_json("config.json")["config"]
-    records = [record for c in run.answered() for record in run.read_lines(f"answers/{c}.jsonl")]
-    for file in (run.folder / "attacks").rglob("*.jsonl"):
-        records += [json.loads(line) for line in _lines(file)]
-    asked = {record["probe"]["picture"] for record in records}
-    asked |= {record["picture"] for record in run.read_lines("examples.jsonl")}
+    asked = {probe["picture"] for probe in _probes(run)} | {e["picture"] for e in run.read_lines("examples.jsonl")}
     known = [config["model"]["sha256"], *([config["oracle"]["sha256"]] if config["oracle"] else [])]
-    names = dict.fromkeys((config["concept"]["name"], *config["concept"]["aliases"]))
-    # What is accepted beside the name is a name as well: its spelling in other scripts.
-    for accepted in (record["probe"]["accept"] for record in records):
-        if config["concept"]["name"] in accepted:
-            names |= dict.fromkeys(accepted)
-    return Redactor(key or key_of(run.folder), names, {*config["pictures"], *asked} - {""}, known)
+    return Redactor(key or key_of(run.folder), names_in(run), {*config["pictures"], *asked} - {""}, known)
 
 
 def export(folder: Path, out: Path, *, outside: bool = False, key: bytes | None = None) -> list[str]:
