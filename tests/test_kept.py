@@ -110,6 +110,23 @@ def test_one_row_is_laid_out_question_by_question(kept):
     assert by.count("\n| ") == 1 + 1 + 8
 
 
+def test_the_first_table_of_the_docs_is_what_its_cells_say(kept, pytestconfig):
+    page = (pytestconfig.rootpath / "docs" / "results.md").read_text(encoding="utf-8")
+    section = page.partition("\n## Eight characters, three seeds\n")[2].partition("\n## ")[0]
+
+    def values(text):
+        found = [
+            [cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")
+        ]
+        return [(name, [float(c.split(" [")[0]) for c in cells]) for name, *cells in found if cells[0][:1].isdigit()]
+
+    told, made = values(section), values(kept.rows_of(kept.read("siu"), "siu"))
+    assert len(told) == len(made) == 25 + 8
+    for (name, row), (same, again) in zip(told, made, strict=True):
+        assert name == same
+        assert row == pytest.approx(again, abs=0.1)
+
+
 @pytest.mark.parametrize("which", ["strict", "paper"])
 def test_a_table_and_a_figure_are_made_of_kept_cells_alone(kept, which, tmp_path):
     cells = kept.read("kept_pictures")
