@@ -57,6 +57,24 @@ def test_the_choice_of_settings_is_what_its_cells_say(kept, pytestconfig):
         assert f" | {100 * leak:.1f} | {100 * others:.1f} | " in row
 
 
+def test_the_grid_of_the_baselines_says_what_the_page_says(kept, pytestconfig):
+    page = (pytestconfig.rootpath / "docs" / "results.md").read_text(encoding="utf-8")
+    cells = kept.read("tune_baselines")
+    plan = bench_plan.read(pytestconfig.rootpath / "benchmarks" / "tune.yaml", _changed).variants
+    assert {cell["variant"] for cell in cells} - {"before"} == {
+        v for v, (method, _) in plan.items() if method in ("po", "ga", "ga_kl")
+    }
+    chosen = bench.tuned(cells)
+    assert {method: v.partition(", ")[2] for method, (v, *_) in chosen.items()} == {
+        "po": "learning_rate 0.0003, steps 30",
+        "ga": "learning_rate 0.0015, steps 6",
+        "ga_kl": "learning_rate 0.0015, steps 6",
+    }
+    leaks, others = ([f"{100 * chosen[method][n]:.1f}" for method in chosen] for n in (1, 2))
+    assert f"with {others[0]} % at {leaks[0]}" in page
+    assert f"{leaks[1]} and {leaks[2]}, others {others[1]} %" in " ".join(page.split())
+
+
 def test_what_was_tried_first_is_kept_as_well(kept, pytestconfig):
     """Each setting of the first round on both characters, and what is compared on all four was chosen among these."""
     folder = pytestconfig.rootpath / "benchmarks"
