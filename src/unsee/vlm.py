@@ -652,7 +652,7 @@ class VLM:
         def put(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
             return ((states, *given[1:]), named) if given else (given, {**named, "hidden_states": states})
 
-        door = self.model.get_submodule(self.layers[layer])
+        door = self.model.get_decoder().layers[layer]
         handle = door.register_forward_pre_hook(put, with_kwargs=True)
         # Computed again in the backward pass it would begin with what it was given, by when the hook is gone.
         spared = getattr(door, "gradient_checkpointing", False)
@@ -673,7 +673,7 @@ class VLM:
         def skip(hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
             return hidden_states
 
-        skipped = [self.model.get_submodule(name) for name in self.layers[which]]
+        skipped = self.model.get_decoder().layers[which]
         before = [layer.__dict__.get("forward") for layer in skipped]  # there where a library has put its own
         try:
             for layer in skipped:
@@ -775,7 +775,7 @@ class VLM:
         """
         decoder = self.model.get_decoder()
         needed = memory.of_training(self.model.config.get_text_config(), tokens, self.dtype.itemsize)
-        needed -= needed * below // len(self.layers) if below else 0
+        needed -= needed * below // len(decoder.layers) if below else 0
         if not torch.is_grad_enabled() or needed <= memory.free(self.device) // 2:
             return contextlib.nullcontext()
         trained = any(parameter.requires_grad for parameter in decoder.parameters())

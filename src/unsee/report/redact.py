@@ -209,19 +209,27 @@ def key_of(folder: Path) -> bytes:
 
 def names_in(run: Run) -> list[str]:
     """Return all that the concept of a run is called in it: what is accepted beside its name is a name as well."""
-    concept = run.read_json("config.json")["config"]["concept"]
+    return _names(run.read_json("config.json")["config"]["concept"], _probed(run))
+
+
+def _names(concept: Mapping[str, Any], probed: Iterable[tuple[str, tuple[str, ...]]]) -> list[str]:
     names = dict.fromkeys((concept["name"], *concept["aliases"]))
-    for probe in _probes(run):
-        if concept["name"] in probe["accept"]:  # with its spelling in other scripts, perhaps
-            names |= dict.fromkeys(probe["accept"])
+    for _, accept in probed:
+        if concept["name"] in accept:  # with its spelling in other scripts, perhaps
+            names |= dict.fromkeys(accept)
     return list(names)
 
 
-def _probes(run: Run) -> Iterator[dict[str, Any]]:
-    for condition in run.answered():
-        yield from (record["probe"] for record in run.read_lines(f"answers/{condition}.jsonl"))
-    for file in (run.folder / "attacks").rglob("*.jsonl"):
-        yield from (json.loads(line)["probe"] for line in _lines(file))
+def _probed(run: Run) -> dict[tuple[str, tuple[str, ...]], None]:
+    """What probes show and accept: (picture, answers), each once, in their order."""
+
+    def probes() -> Iterator[dict[str, Any]]:
+        for condition in run.answered():
+            yield from (record["probe"] for record in run.read_lines(f"answers/{condition}.jsonl"))
+        for file in (run.folder / "attacks").rglob("*.jsonl"):
+            yield from (json.loads(line)["probe"] for line in _lines(file))
+
+    return dict.fromkeys((probe["picture"], tuple(probe["accept"])) for probe in probes())
 
 
 def of_run(run: Run, key: bytes | None = None) -> Redactor:
@@ -231,10 +239,11 @@ def of_run(run: Run, key: bytes | None = None) -> Redactor:
         run: The run.
         key: The secret, if not the run's own.
     """
-    config = run.read_json("config.json")["config"]
-    asked = {probe["picture"] for probe in _probes(run)} | {e["picture"] for e in run.read_lines("examples.jsonl")}
+    config, probed = run.read_json("config.json")["config"], _probed(run)
+    asked = {picture for picture, _ in probed} | {e["picture"] for e in run.read_lines("examples.jsonl")}
     known = [config["model"]["sha256"], *([config["oracle"]["sha256"]] if config["oracle"] else [])]
-    return Redactor(key or key_of(run.folder), names_in(run), {*config["pictures"], *asked} - {""}, known)
+    names = _names(config["concept"], probed)
+    return Redactor(key or key_of(run.folder), names, {*config["pictures"], *asked} - {""}, known)
 
 
 def export(folder: Path, out: Path, *, outside: bool = False, key: bytes | None = None) -> list[str]:
